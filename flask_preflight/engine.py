@@ -66,6 +66,8 @@ class Reason(Enum):
     ORIGIN_MALFORMED = "origin-malformed"
     ORIGIN_NOT_ALLOWED = "origin-not-allowed"
     ORIGIN_CHECK_FAILED = "origin-check-failed"
+    ROUTING_FAILED = "routing-failed"
+    METHOD_NOT_ROUTED = "method-not-routed"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     HEADERS_TOO_LONG = "headers-too-long"
     HEADERS_MALFORMED = "headers-malformed"
@@ -148,32 +150,34 @@ def _exposed(policy: Policy) -> HeaderList:
 
 def _decide_preflight(policy: Policy, facts: RequestFacts) -> Decision:
     method, headers = facts.wanted_method or "", facts.wanted_headers or ""
-    reason = _flaw_of_method(method)
+    reason = flaw_of_method(method)
     if reason is not None:
-        return _refuse(reason)
+        return refuse_preflight(reason)
     reason, error = _check_origin(policy, facts)
     if reason is not None:
-        return _refuse(reason, error=error)
+        return refuse_preflight(reason, error=error)
     passed = _cors_check(policy, facts)
     if not policy.allows_method(method):
-        return _refuse(Reason.METHOD_NOT_ALLOWED, passed)
+        return refuse_preflight(Reason.METHOD_NOT_ALLOWED, passed)
     passed += _allowed_methods(policy, method)
     names = _read_header_names(headers)
     if isinstance(names, Reason):
-        return _refuse(names, passed)
+        return refuse_preflight(names, passed)
     allowed = tuple(name for name in names if policy.allows_header(name))
     if len(allowed) < len(names):
         # each name is a step of its own, so those that passed are named: a console then names one that did not
-        return _refuse(Reason.HEADERS_NOT_ALLOWED, passed + _list(fetch.ALLOW_HEADERS, allowed))
+        return refuse_preflight(Reason.HEADERS_NOT_ALLOWED, passed + _list(fetch.ALLOW_HEADERS, allowed))
     answer = passed + _allowed_headers(policy, allowed) + _max_age(policy)
     return Decision(Outcome.PREFLIGHT_GRANTED, policy.preflight_status, (*answer, _VARY_PREFLIGHT))
 
 
-def _refuse(reason: Reason, passed: HeaderList = (), error: Exception | None = None) -> Decision:
+def refuse_preflight(reason: Reason, passed: HeaderList = (), error: Exception | None = None) -> Decision:
+    """The refusal of a preflight, for *reason*."""
     return Decision(Outcome.PREFLIGHT_REFUSED, 403, (_VARY_PREFLIGHT,), reason, passed, error)
 
 
-def _flaw_of_method(method: str) -> Reason | None:
+def flaw_of_method(method: str) -> Reason | None:
+    """Why no browser asks for *method*, whatever the server; nobody else need look at it then."""
     if len(method) > MAX_METHOD_LENGTH or method == fetch.WILDCARD or not fetch.is_token(method):
         return Reason.METHOD_MALFORMED
     return Reason.METHOD_FORBIDDEN if fetch.is_forbidden_method(method) else None

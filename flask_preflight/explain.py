@@ -26,6 +26,8 @@ from flask_preflight.policy import Policy
 _MOST_COMPARED: Final = 1000
 _LONGEST_SHOWN: Final = 200
 
+_OF_METHOD: Final = {Reason.METHOD_NOT_ROUTED, Reason.METHOD_NOT_ALLOWED}
+
 
 def escape(text: str) -> str:
     """*text* in quotes, shortened, on one line, in printable ASCII."""
@@ -47,7 +49,7 @@ def debug_answer(policy: Policy, facts: RequestFacts, decision: Decision) -> tup
     missing method or header; and where it would go on, as it does with any safelisted method
     (https://fetch.spec.whatwg.org/#cors-preflight-fetch-0), by the status.
     """
-    goes_on = decision.reason is Reason.METHOD_NOT_ALLOWED and facts.wanted_method in fetch.SAFELISTED_METHODS
+    goes_on = decision.reason in _OF_METHOD and facts.wanted_method in fetch.SAFELISTED_METHODS
     status = 200 if decision.passed and not goes_on else 403
     return status, decision.passed + decision.headers, f"{explain(policy, facts, decision)}\n"
 
@@ -129,6 +131,12 @@ _TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
     Reason.ORIGIN_NOT_ALLOWED: _origin_not_allowed,
     Reason.ORIGIN_CHECK_FAILED: lambda _, __, decision: (
         f"The callable in allow_origins failed: {escape(repr(decision.error))}."
+    ),
+    Reason.ROUTING_FAILED: lambda _, __, decision: (
+        f"A converter or redirect of the app's own failed for this URL: {escape(repr(decision.error))}."
+    ),
+    Reason.METHOD_NOT_ROUTED: lambda policy, facts, _: (
+        f"This URL has no route for {escape(facts.wanted_method or '')}; it has routes for {_enumerate(policy.methods)}."
     ),
     Reason.METHOD_NOT_ALLOWED: _method_not_allowed,
     Reason.HEADERS_TOO_LONG: lambda *_: (

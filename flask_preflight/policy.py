@@ -102,6 +102,12 @@ class Policy:
         """
         return merge(self, changes)
 
+    def with_methods(self, methods: Iterable[str]) -> Policy:
+        """This policy for just *methods*. They come from a server's routes and are not checked; all else is shared."""
+        narrowed = object.__new__(Policy)
+        vars(narrowed).update({name: getattr(self, name) for name in FIELDS}, allow_methods=tuple(sorted(set(methods))))
+        return narrowed
+
     def allows_origin(self, origin: str, environ: dict[str, Any] | None = None) -> bool:
         """Whether pages of *origin*, as in the header of that name, may read answers.
 
@@ -173,14 +179,14 @@ class Policy:
 
     @cached_property
     def _hash(self) -> int:
-        values = [getattr(self, name) for name in _FIELDS]
+        values = [getattr(self, name) for name in FIELDS]
         try:
             return hash(tuple(values))
         except TypeError:  # an unhashable callable
             return hash(tuple(values[1:]))
 
 
-_FIELDS: Final = tuple(field.name for field in fields(Policy))
+FIELDS: Final = tuple(field.name for field in fields(Policy))
 
 
 def _names(value: Names) -> tuple[str, ...]:
@@ -194,13 +200,19 @@ def merge(policy: Policy, *levels: Mapping[str, Any]) -> Policy:
     :raises PolicyError: if the result is not a valid policy, or ``...`` has no list to stand for.
     :raises TypeError: for an unknown field.
     """
-    merged: dict[str, Any] = {name: getattr(policy, name) for name in _FIELDS}
+    merged: dict[str, Any] = {name: getattr(policy, name) for name in FIELDS}
     for level in levels:
+        check_fields(level)
         for name, value in level.items():
-            if name not in merged:
-                raise TypeError(f"a policy has no field {name!r}; its fields are {', '.join(_FIELDS)}")
             merged[name] = _splice(value, merged[name])
     return Policy(**merged) if any(levels) else policy
+
+
+def check_fields(changes: Iterable[str]) -> None:
+    """:raises TypeError: if *changes* names a field that a policy does not have."""
+    for name in changes:
+        if name not in FIELDS:
+            raise TypeError(f"a policy has no field {name!r}; its fields are {', '.join(FIELDS)}")
 
 
 def _splice(value: object, inherited: object) -> object:

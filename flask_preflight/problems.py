@@ -106,6 +106,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "is no status that browsers accept for a preflight",
         "write 204, or 200 for old user agents",
     ),
+    "unknown-config-key": ("is set, and a policy has no such field", "write {0}, or drop it"),
     "not-a-bool": ("is neither True nor False", "write True or False"),
 }
 

@@ -33,7 +33,33 @@ _EXPOSE_HEADERS: Final = fetch.EXPOSE_HEADERS.lower()
 _REFUSAL: Final = "This CORS preflight is refused.\n"
 
 
-class PreflightMiddleware:
+class CorsLayer:
+    """What stands between a server and *app* for CORS. Of two that act on one request, the outer one stands."""
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self.app = app
+        self._seen_inside: WeakSet[CorsLayer] = WeakSet()
+
+    def acts_on(self, environ: WSGIEnvironment) -> bool:
+        """Whether this layer answers for CORS on this request, rather than leaving it alone."""
+        raise NotImplementedError
+
+    def stands_back(self, environ: WSGIEnvironment) -> bool:
+        """Whether another layer further out acts on this request; else this one is the layer to stand back from."""
+        outer: CorsLayer = environ.get(_ACTING, self)
+        if outer is self or not outer.acts_on(environ):
+            environ[_ACTING] = self
+            return False
+        if outer not in self._seen_inside:
+            self._seen_inside.add(outer)
+            logger.warning("%r stands inside %r, which acts on the same requests: drop one of the two", self, outer)
+        return True
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} at {id(self):#x} around {escape(repr(self.app))}>"
+
+
+class PreflightMiddleware(CorsLayer):
     """Answer CORS preflights in front of *app*, and add CORS headers to all that it answers.
 
     :param app: any WSGI app.
@@ -49,10 +75,9 @@ class PreflightMiddleware:
     """
 
     def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None:
-        self.app = app
+        super().__init__(app)
         self.policy = policy
         self.debug = debug
-        self._seen_inside: WeakSet[PreflightMiddleware] = WeakSet()
 
     @property
     def policy(self) -> Policy | PolicyFinder:
@@ -69,14 +94,14 @@ class PreflightMiddleware:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         policy = self._find_policy(environ)
-        if policy is None or self._is_inside_another(environ):
+        if policy is None or self.stands_back(environ):
             return self.app(environ, start_response)
         facts = read_facts(environ)
         decision = negotiate(policy, facts)
         if decision.error is not None:
             log_failed_check(facts, decision.error)
         if decision.status is None:
-            return self.app(environ, decorating(start_response, decision))
+            return self.app(environ, decorating(start_response, lambda: decision))
         return answer_preflight(policy, facts, decision, start_response, debug=self.debug)
 
     def _find_policy(self, environ: WSGIEnvironment) -> Policy | None:
@@ -88,18 +113,8 @@ class PreflightMiddleware:
             raise TypeError(f"{policy!r} returned {found!r}; it must return a Policy or None")
         return found
 
-    def _is_inside_another(self, environ: WSGIEnvironment) -> bool:
-        """Whether another one acts on this request already, further out; two would answer with two voices."""
-        outer = environ.setdefault(_ACTING, self)
-        if outer is self:
-            return False
-        if outer not in self._seen_inside:
-            self._seen_inside.add(outer)
-            logger.warning("%r stands inside %r, which acts on the same requests: drop one of the two", self, outer)
-        return True
-
-    def __repr__(self) -> str:
-        return f"<PreflightMiddleware at {id(self):#x} around {escape(repr(self.app))}>"
+    def acts_on(self, environ: WSGIEnvironment) -> bool:
+        return True  # it marks only requests for which it has a policy
 
 
 def read_facts(environ: WSGIEnvironment) -> RequestFacts:
@@ -137,13 +152,15 @@ def _status_line(status: int) -> str:
     return f"{status} {HTTPStatus(status).phrase if known else 'Success'}"
 
 
-def decorating(start_response: StartResponse, decision: Decision) -> StartResponse:
-    """*start_response* for the app, so that whatever it answers carries the headers of *decision*."""
+def decorating(start_response: StartResponse, decide: Callable[[], Decision | None]) -> StartResponse:
+    """*start_response* for the app, so that whatever it answers carries the headers of what *decide* decides then."""
 
     def decorated(
         status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
     ) -> Callable[[bytes], object]:
-        headers = add_headers(headers, decision.headers)
+        decision = decide()
+        if decision is not None:
+            headers = add_headers(headers, decision.headers)
         if exc_info is None:
             return start_response(status, headers)
         return start_response(status, headers, exc_info)
@@ -193,14 +210,14 @@ def _merge_vary(headers: list[tuple[str, str]], value: str) -> None:
 
 
 def log_failed_check(facts: RequestFacts, error: Exception) -> None:
-    """Log on one line what a callable ``allow_origins`` raised, and where: the client must never see it."""
+    """Log what a callable ``allow_origins`` raised."""
+    log_failure(f"allow_origins failed for the origin {escape(facts.origin or '')}, so that is refused", error)
+
+
+def log_failure(what: str, error: Exception) -> None:
+    """Log on one line *what* failed by an exception of the user's own code, and where that was raised."""
     places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    logger.error(
-        "allow_origins failed for the origin %s, which is refused: %s at %s",
-        escape(facts.origin or ""),
-        escape(repr(error)),
-        places[-1] if places else "an unknown place",
-    )
+    logger.error("%s: %s at %s", what, escape(repr(error)), places[-1] if places else "an unknown place")
 
 
 # ---------------------------------------------------------------------------------------

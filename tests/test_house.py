@@ -26,11 +26,13 @@ LAYERS = {
     "engine": ("fetch origin policy", ""),
     "explain": ("fetch origin policy engine", ""),
     "wsgi": ("fetch policy engine explain", ""),
-    "extension": ("policy engine explain wsgi", "blinker flask werkzeug"),
+    "marks": ("policy", "flask"),
+    "routes": ("problems policy engine marks", "flask werkzeug"),
+    "extension": ("problems policy engine explain wsgi routes", "blinker flask werkzeug"),
     # The tests' judge: it knows the standard's words and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),
     # The door, which opens each room when it is asked for.
-    "__init__": ("problems policy engine wsgi extension", ""),
+    "__init__": ("problems policy engine wsgi marks extension", ""),
 }
 
 # Type checkers bring them along; no run-time dependency does.

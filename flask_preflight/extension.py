@@ -1,0 +1,288 @@
+"""The Flask extension: `Preflight` takes the policy of each request from the app's routes and hands it to the core."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import logging
+from collections.abc import Iterable
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from blinker import Namespace
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, negotiate, refuse_preflight
+from flask_preflight.explain import explain, nearest_origin
+from flask_preflight.policy import FIELDS, Policy, check_fields, merge
+from flask_preflight.problems import PolicyError, Problem, flaw
+from flask_preflight.routes import Found, RouteTable
+from flask_preflight.wsgi import (
+    CorsLayer,
+    answer_preflight,
+    decorating,
+    log_failed_check,
+    log_failure,
+    logger,
+    read_facts,
+)
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from flask import Flask
+    from typing_extensions import Unpack
+
+    from flask_preflight.policy import PolicyChanges
+
+_signals = Namespace()
+
+#: Sent for each granted preflight as ``send(app, decision=..., environ=...)``.
+preflight_granted = _signals.signal("preflight-granted")
+#: Sent for each refused preflight as ``send(app, decision=..., environ=...)``.
+preflight_refused = _signals.signal("preflight-refused")
+
+_NAME: Final = "preflight"
+_PREFIX: Final = "PREFLIGHT_"
+
+
+class Preflight:
+    """CORS for Flask apps: preflights are answered before anything of the app runs, by the policy of the view.
+
+    The app-wide policy comes, field by field, from `init_app`'s arguments, the constructor's, the app's configuration
+    (``PREFLIGHT_ALLOW_ORIGINS`` and so on), and the defaults of `Policy`. One object serves many apps::
+
+        preflight = Preflight(allow_origins=["https://frontend.com"])
+        preflight.init_app(app)
+
+    :param app: an app to be initialised at once.
+    :param changes: fields of `Policy`.
+    :raises TypeError: for an unknown field.
+    :raises PolicyError: if *app* is given, as `init_app` does.
+    """
+
+    def __init__(self, app: Flask | None = None, **changes: Unpack[PolicyChanges]) -> None:
+        check_fields(changes)
+        self._changes = changes
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask, **changes: Unpack[PolicyChanges]) -> None:
+        """Put CORS around ``app.wsgi_app`` as it is now. What changes host or path, as ``ProxyFix`` does, goes around
+        it later.
+
+        :raises PolicyError: if the app-wide policy is not valid.
+        :raises RuntimeError: if the app has been initialised before.
+        :raises TypeError: for an unknown field.
+        """
+        check_fields(changes)
+        if _NAME in app.extensions:
+            raise RuntimeError(f"{app!r} has a Preflight already; one for each app, so drop this init_app()")
+        state = _AppState(app, (self._changes, changes))
+        state.build_table()
+        if _contains_proxy_fix(app.wsgi_app):
+            logger.warning("ProxyFix of %r is inside of Preflight, which so sees the proxy's host: apply it later", app)
+        app.extensions[_NAME] = state
+        app.wsgi_app = _FlaskLayer(app.wsgi_app, state)  # type: ignore[method-assign]  # Flask's way to add middleware
+
+    def verify(self, app: Flask) -> None:
+        """Check the policies of all views, as the first request does. Worth a line in every app's tests.
+
+        :raises PolicyError: with all problems of all views; each names the view, its file and line.
+        """
+        _state_of(app).verify()
+
+    def reconfigure(self, app: Flask, **changes: Unpack[PolicyChanges]) -> None:
+        """Change the app-wide policy while the app runs; changes add up. Requests that have begun keep the old one.
+
+        :raises PolicyError: if that makes the policy of any view invalid; then nothing changes.
+        :raises TypeError: for an unknown field.
+        """
+        check_fields(changes)
+        _state_of(app).reconfigure(changes)
+
+
+class _AppState:
+    """What the extension knows of one app; kept in ``app.extensions["preflight"]``."""
+
+    def __init__(self, app: Flask, levels: tuple[PolicyChanges, ...]) -> None:
+        self.app = app
+        self.logged: set[tuple[Reason | None, str | None, str | None]] = set()
+        self._levels = levels
+        self._lock = Lock()
+        self._table: RouteTable | None = None
+
+    @property
+    def table(self) -> RouteTable:
+        """The policies in force; built, and all checked, at the first request."""
+        return self._table or self.settle()
+
+    def settle(self) -> RouteTable:
+        with self._lock:
+            if self._table is None:
+                self._table = self.verify()
+            return self._table
+
+    def verify(self) -> RouteTable:
+        """The table of the app as it stands, with all its policies checked."""
+        table = self.build_table()
+        table.check()
+        table.handle_options()
+        return table
+
+    def reconfigure(self, changes: PolicyChanges) -> None:
+        with self._lock:
+            levels = (*self._levels, changes)
+            table = self.build_table(levels)
+            table.check()
+            self._levels = levels
+            if self._table is not None:
+                self._table = table
+
+    def build_table(self, levels: Iterable[PolicyChanges] | None = None) -> RouteTable:
+        """:raises PolicyError: if the app-wide policy is not valid."""
+        levels = tuple(self._levels if levels is None else levels)
+        config, problems = _read_config(self.app)
+        policy = Policy()
+        try:
+            policy = merge(policy, config, *levels)
+        except PolicyError as error:
+            from_config = config.keys() - {name for level in levels for name in level}
+            problems += [_in_config(problem) if problem.field in from_config else problem for problem in error.problems]
+        if problems:
+            raise PolicyError(problems)
+        return RouteTable(self.app, policy)
+
+
+def _state_of(app: Flask) -> _AppState:
+    state: _AppState | None = app.extensions.get(_NAME)
+    if state is None:
+        raise RuntimeError(f"{app!r} has no Preflight; call preflight.init_app(app) first")
+    return state
+
+
+def _read_config(app: Flask) -> tuple[dict[str, Any], list[Problem]]:
+    values = app.config.get_namespace(_PREFIX)
+    unknown = [name for name in values if name not in FIELDS]
+    problems = [Problem(*_unknown_key(name, values[name])) for name in unknown]
+    return {name: value for name, value in values.items() if name in FIELDS}, problems
+
+
+def _unknown_key(name: str, value: object) -> tuple[Any, ...]:
+    near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.0)[0]
+    key = f"{_PREFIX}{name.upper()}"
+    return key, *flaw(value, "unknown-config-key", f"{_PREFIX}{near.upper()}")
+
+
+def _in_config(problem: Problem) -> Problem:
+    """*problem* as seen from the configuration, where strings of the environment must be JSON to be lists."""
+    key = f"{_PREFIX}{problem.field.upper()}"
+    if problem.id == "bare-string":
+        parts = json.dumps([part.strip() for part in str(problem.value).split(",")])
+        problem = problem._replace(hint=f"write {parts!r}, in the environment too")
+    return problem._replace(where=f"app.config[{key!r}]")
+
+
+def _contains_proxy_fix(app: object) -> bool:
+    while app is not None:
+        if isinstance(app, ProxyFix):
+            return True
+        app = getattr(app, "app", None)
+    return False
+
+
+class _FlaskLayer(CorsLayer):
+    """The layer around a Flask app's ``wsgi_app``."""
+
+    def __init__(self, app: WSGIApplication, state: _AppState) -> None:
+        super().__init__(app)
+        self._state = state
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        table = self._state.table  # read once, so that a request is never under two
+        if self.stands_back(environ):
+            return self.app(environ, start_response)
+        facts = read_facts(environ)
+        if facts.is_preflight:
+            return self._answer_preflight(table, facts, environ, start_response)
+
+        def decide() -> Decision | None:
+            policy = table.for_response(environ)
+            return None if policy is None else _decide(policy, facts)
+
+        try:
+            return self.app(environ, decorating(start_response, decide))
+        except Exception:
+            if facts.origin is not None:
+                logger.warning(
+                    "An exception leaves the app, so its answer is made further out and has no CORS headers: the"
+                    " browser will call that a CORS error, and the cause is in the traceback."
+                )
+            raise
+
+    def acts_on(self, environ: WSGIEnvironment) -> bool:
+        facts, table = read_facts(environ), self._state.table
+        if facts.is_preflight:
+            return table.for_preflight(environ, facts.wanted_method or "").policy is not None
+        return table.for_request(environ) is not None
+
+    def _answer_preflight(
+        self, table: RouteTable, facts: RequestFacts, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        found = table.for_preflight(environ, facts.wanted_method or "")
+        if found.policy is None:
+            return self.app(environ, start_response)
+        decision = _decide_preflight(found.policy, facts, found)
+        app = self._state.app
+        granted = decision.outcome is Outcome.PREFLIGHT_GRANTED
+        (preflight_granted if granted else preflight_refused).send(app, decision=decision, environ=environ)
+        if not granted:
+            self._log_refusal(found, facts, decision)
+        return answer_preflight(found.policy, facts, decision, start_response, debug=app.debug)
+
+    def _log_refusal(self, found: Found, facts: RequestFacts, decision: Decision) -> None:
+        """Log each cause once: a stranger who repeats or varies a request adds no line."""
+        if not logger.isEnabledFor(logging.INFO) or found.policy is None:
+            return
+        near = decision.reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(found.policy, facts.origin or "")
+        cause = (decision.reason, found.endpoint, near[0] if near else None)
+        if cause not in self._state.logged:
+            self._state.logged.add(cause)
+            view = f"the view {found.endpoint!r}" if found.endpoint else "a URL without such a view"
+            logger.info("Refused a preflight for %s. %s", view, explain(found.policy, facts, decision))
+
+
+def _decide(policy: Policy, facts: RequestFacts) -> Decision:
+    decision = negotiate(policy, facts)
+    if decision.error is not None:
+        log_failed_check(facts, decision.error)
+    return decision
+
+
+def _decide_preflight(policy: Policy, facts: RequestFacts, found: Found) -> Decision:
+    if found.error is not None:
+        log_failure("Matching a preflight with the app's routes failed, so it is refused", found.error)
+        return refuse_preflight(Reason.ROUTING_FAILED, error=found.error)
+    decision = _decide(policy, facts)
+    if found.reason is Reason.METHOD_NOT_ROUTED and decision.reason is Reason.METHOD_NOT_ALLOWED:
+        return decision._replace(reason=found.reason)
+    return decision
+
+
+class _Extension(Protocol):
+    def init_app(self, app: Any, /, **options: Any) -> object: ...
+
+
+AnyExtension = TypeVar("AnyExtension", bound=_Extension)
+
+
+class ExtensionHost:
+    """Gives a `Flask` subclass ``app.register_extension(extension)``::
+
+    class App(ExtensionHost, Flask):
+        pass
+    """
+
+    def register_extension(self, extension: AnyExtension, **options: Any) -> AnyExtension:
+        """Call ``extension.init_app(self, **options)``, as any Flask extension has it, and return *extension*."""
+        extension.init_app(self, **options)
+        return extension
