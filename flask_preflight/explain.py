@@ -136,7 +136,7 @@ _TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
         f"A converter or redirect of the app's own failed for this URL: {escape(repr(decision.error))}."
     ),
     Reason.METHOD_NOT_ROUTED: lambda policy, facts, _: (
-        f"This URL has no route for {escape(facts.wanted_method or '')}; it has routes for {_enumerate(policy.methods)}."
+        f"This URL has no route for {escape(facts.wanted_method or '')}; there are {_enumerate(policy.methods)}."
     ),
     Reason.METHOD_NOT_ALLOWED: _method_not_allowed,
     Reason.HEADERS_TOO_LONG: lambda *_: (
