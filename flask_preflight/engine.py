@@ -208,11 +208,15 @@ def _allowed_methods(policy: Policy, wanted: str) -> HeaderList:
 
 
 def _read_header_names(value: str) -> list[str] | Reason:
-    """The names asked for, or why they cannot be read; bounded before anything is split."""
+    """The names asked for, or why they cannot be read; bounded before anything is split.
+
+    A header may be called ``*``; but an answer that names it would allow all, and browsers would remember that.
+    """
     if len(value) > MAX_REQUEST_HEADERS_LENGTH or value.count(",") > MAX_REQUEST_HEADERS_COUNT:
         return Reason.HEADERS_TOO_LONG
     names = fetch.split_list(value)
-    return names if all(map(fetch.is_token, names)) else Reason.HEADERS_MALFORMED
+    are_names = all(fetch.is_token(name) and name != fetch.WILDCARD for name in names)
+    return names if are_names else Reason.HEADERS_MALFORMED
 
 
 def _allowed_headers(policy: Policy, wanted: tuple[str, ...]) -> HeaderList:

@@ -272,6 +272,11 @@ TABLE: dict[str, tuple[Policy, Rows]] = {
                 preflight("GET", "x-a,x b"),
                 denied(Reason.HEADERS_MALFORMED, ACAO, f"{ACAM}GET, HEAD, POST"),
             ),
+            # a header may be called so, and an answer that names it would name all
+            "star": (
+                preflight("GET", "x-a,*"),
+                denied(Reason.HEADERS_MALFORMED, ACAO, f"{ACAM}GET, HEAD, POST"),
+            ),
             "line break": (
                 preflight("GET", "x-a\r\nset-cookie: a=b"),
                 denied(Reason.HEADERS_MALFORMED, ACAO, f"{ACAM}GET, HEAD, POST"),
@@ -297,6 +302,10 @@ TABLE: dict[str, tuple[Policy, Rows]] = {
             "Authorization": (
                 preflight("GET", "AUTHORIZATION,x-a"),
                 granted(ACAO, ACAC, f"{ACAM}GET, HEAD, POST", f"{ACAH}AUTHORIZATION, x-a", AGE),
+            ),
+            "star": (
+                preflight("GET", "*"),
+                denied(Reason.HEADERS_MALFORMED, ACAO, ACAC, f"{ACAM}GET, HEAD, POST"),
             ),
             "only what was asked for": (
                 preflight("GET", "x-a"),
@@ -495,6 +504,20 @@ def meetings(draw: st.DrawFn) -> tuple[Policy, RequestFacts]:
 def fresh(policy: Policy) -> Policy:
     """Build an equal policy that remembers nothing."""
     return Policy(**{name: getattr(policy, name) for name in policy.__dataclass_fields__})
+
+
+@given(meetings())
+def test_never_star_with_credentials(meeting: tuple[Policy, RequestFacts]) -> None:
+    decision = negotiate(*meeting)
+    if any(name == "Access-Control-Allow-Credentials" for name, _ in decision.headers + decision.passed):
+        assert not [value for _, value in decision.headers + decision.passed if "*" in value.split(", ")]
+
+
+@given(meetings())
+def test_allow_headers_is_never_a_star(meeting: tuple[Policy, RequestFacts]) -> None:
+    decision = negotiate(*meeting)
+    named = [value for name, value in decision.headers + decision.passed if name == "Access-Control-Allow-Headers"]
+    assert not [value for value in named if "*" in value.split(", ")]
 
 
 @given(meetings())
