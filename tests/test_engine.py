@@ -634,6 +634,22 @@ def test_only_what_is_short_is_remembered(facts: RequestFacts, is_kept: bool) ->
     assert len(policy.remembered) == is_kept
 
 
+class Unhashable(str):
+    """Text that must not be read to its end, as looking it up in memory would."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_what_is_long_is_not_even_looked_up() -> None:
+    policy = Policy(allow_origins=[ORIGIN])
+    with pytest.raises(TypeError):
+        negotiate(policy, actual(Unhashable("https://a.com")))
+    long = Unhashable(kilobyte("a") + "a")
+    assert negotiate(policy, actual(long)) == refused(Reason.ORIGIN_TOO_LONG)
+    assert negotiate(policy, preflight(long)) == denied(Reason.METHOD_MALFORMED)
+    assert negotiate(policy, preflight("GET", Unhashable("a" * 4097))).reason is Reason.HEADERS_TOO_LONG
+
+
 def test_actual_requests_are_remembered_by_origin_alone() -> None:
     policy = Policy(allow_origins=[ORIGIN])
     for number in range(100):
