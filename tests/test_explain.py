@@ -137,6 +137,13 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         "Not allowed as request headers: 'x-a', 'authorization'. To allow, add to allow_headers, which allows"
         " Content-Type.",
     ),
+    "a header that '*' does not cover": (
+        Policy(allow_origins=[ORIGIN], allow_headers="*"),
+        preflight(wanted="x-a,authorization"),
+        Reason.HEADERS_NOT_ALLOWED,
+        "Not allowed as request header: 'authorization', which '*' does not cover. To allow it, write"
+        " allow_headers=['*', 'Authorization'].",
+    ),
 }
 
 
@@ -173,6 +180,14 @@ def test_nothing_is_said_where_nothing_is_refused(facts: RequestFacts) -> None:
         (["https://www.a.com"], "https://a.com", ("https://www.a.com", "the 'www.'")),
         (["https://*.a.com"], "https://a.com", ("https://*.a.com", "the missing subdomain")),
         (["https://*.a.com:*"], "https://a.com:81", ("https://*.a.com:*", "the missing subdomain")),
+        (["http://localhost:*"], "https://localhost:3000", ("http://localhost:*", "the scheme")),
+        (["https://*.a.com"], "http://b.a.com", ("https://*.a.com", "the scheme")),
+        (["https://*.a.com"], "https://b.a.com:81", ("https://*.a.com", "the port")),
+        (["https://a.com"], "http://www.a.com", ("https://a.com", "the 'www.' and the scheme")),
+        # not the first that is near, but the nearest
+        (["http://a.com", "https://a.com:81"], "https://a.com", ("http://a.com", "the scheme")),
+        (["http://a.com:81", "https://a.com:82"], "https://a.com", ("https://a.com:82", "the port")),
+        (["https://*.a.com"], "https://ba.com", None),
         (["https://a.com"], "https://b.com", None),
         (["https://a.com"], "https://a.com.b.com", None),
         (["https://a.com"], "https://a.com/", None),
