@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from flask_preflight import fetch
 from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
-from flask_preflight.explain import debug_answer, escape
+from flask_preflight.explain import debug_answer, escape, escape_error
 from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
@@ -193,12 +193,12 @@ def _merge_vary(headers: list[tuple[str, str]], value: str) -> None:
 
 
 def log_failed_check(facts: RequestFacts, error: Exception) -> None:
-    """Log on one line what a callable ``allow_origins`` raised, and where: the client must never see it."""
-    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
+    """Log on one line what a callable ``allow_origins`` raised, and where."""
+    places = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
     logger.error(
         "allow_origins failed for the origin %s, which is refused: %s at %s",
         escape(facts.origin or ""),
-        escape(repr(error)),
+        escape_error(error),
         places[-1] if places else "an unknown place",
     )
 

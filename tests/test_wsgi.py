@@ -17,12 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import policies
 from test_engine import ANYTHING, operations
+from test_explain import Unspeakable
 from webtest import TestApp as WebTest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import EnvironBuilder
 
-from flask_preflight import Policy, PreflightMiddleware, by_path
-from flask_preflight.wsgi import add_headers
+from flask_preflight import Policy, PreflightMiddleware, RequestFacts, by_path
+from flask_preflight.wsgi import add_headers, log_failed_check
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -1000,6 +1001,24 @@ def test_a_failing_callable_refuses_and_is_logged_on_one_line(caplog: pytest.Log
         assert message.endswith(f" at {__file__}:{fails.__code__.co_firstlineno + 1}")
         assert message.isprintable()
     assert len(caplog.records) == 2
+
+
+def test_an_error_that_cannot_be_shown_is_no_500(caplog: pytest.LogCaptureFixture) -> None:
+    def fails_twice(origin: str, environ: dict[str, Any]) -> bool:
+        raise Unspeakable
+
+    for debug in (False, True):
+        app = PreflightMiddleware(Spy(), Policy(allow_origins=fails_twice), debug=debug)
+        assert ask(app) == ("200 OK", [*TEXT, VARY], b"the app")
+        assert ask_preflight(app).status == "403 Forbidden"
+    assert len(caplog.records) == 4
+
+
+def test_an_error_without_a_place_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    log_failed_check(RequestFacts("GET", ORIGIN), ValueError("no"))
+    assert caplog.messages == [
+        f"allow_origins failed for the origin '{ORIGIN}', which is refused: 'ValueError: no' at an unknown place"
+    ]
 
 
 def test_a_callable_that_returns_no_bool_refuses_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
