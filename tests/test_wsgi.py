@@ -20,6 +20,7 @@ from test_engine import ANYTHING, operations
 from test_explain import Unspeakable
 from webtest import TestApp as WebTest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.lint import LintMiddleware
 from werkzeug.test import EnvironBuilder
 
 from flask_preflight import Policy, PreflightMiddleware, RequestFacts, by_path
@@ -120,7 +121,7 @@ def none(app: WSGIApplication) -> WSGIApplication:
 
 # What watches both sides of the middleware. Werkzeug's puts an input into the environ that the other finds fault with,
 # so one at a time.
-LINTERS = [none, validator]
+LINTERS = [none, validator, LintMiddleware]
 
 
 class Spy:
@@ -373,6 +374,14 @@ def test_no_answer_inherits_what_a_server_did_to_the_last() -> None:
 
 REFUSED_BODY = b"This CORS preflight is refused.\n"
 REFUSED = [VARY_ALL, ("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "32")]
+
+
+@pytest.mark.parametrize("around", LINTERS)
+def test_granted(around: Callable[[WSGIApplication], WSGIApplication]) -> None:
+    spy = Spy()
+    answer = ask_preflight(around(PreflightMiddleware(around(spy), POLICY)))
+    assert answer == ("204 No Content", [*GRANTED, ("Content-Length", "0")], b"")
+    assert spy.calls == 0
 
 
 @pytest.mark.parametrize(
