@@ -169,17 +169,21 @@ def add_headers(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[t
     decided = dict(added)
     vary = decided.pop(fetch.VARY, None)
     if exposed and fetch.ALLOW_ORIGIN in decided:
-        decided[fetch.EXPOSE_HEADERS] = _merge_exposed(decided, exposed)
+        _merge_exposed(decided, exposed)
     if vary is not None:
         _merge_vary(kept, vary)
     return [*kept, *decided.items()]
 
 
-def _merge_exposed(decided: Mapping[str, str], by_app: list[str]) -> str:
+def _merge_exposed(decided: dict[str, str], by_app: list[str]) -> None:
     names = fetch.split_list(decided.get(fetch.EXPOSE_HEADERS, "")) + by_app
     if fetch.ALLOW_CREDENTIALS in decided:  # then browsers take '*' for a name
         names = [name for name in names if name != fetch.WILDCARD]
-    return ", ".join({name.lower(): name for name in reversed(names) if fetch.is_token(name)}.values())
+    merged: dict[str, str] = {}
+    for name in filter(fetch.is_token, names):
+        merged.setdefault(name.lower(), name)
+    if merged:
+        decided[fetch.EXPOSE_HEADERS] = ", ".join(merged.values())
 
 
 def _merge_vary(headers: list[tuple[str, str]], value: str) -> None:
@@ -191,7 +195,7 @@ def _merge_vary(headers: list[tuple[str, str]], value: str) -> None:
         headers.append((fetch.VARY, value))
         return
     name, fields = headers[places[0]]
-    headers[places[0]] = (name, f"{fields}, {value}" if fields else value)
+    headers[places[0]] = (name, ", ".join([*fetch.split_list(fields), value]))
 
 
 def log_failed_check(facts: RequestFacts, error: Exception) -> None:
