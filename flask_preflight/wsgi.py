@@ -9,6 +9,7 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
+from posixpath import normpath
 from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakSet
 
@@ -231,7 +232,8 @@ def by_path(policies: Mapping[str, Policy | None]) -> PolicyFinder:
         _check_key(key)
         if policy is not None and not isinstance(policy, Policy):
             raise TypeError(f"by_path: the policy of {key!r} is {policy!r}; write a Policy, or None to leave it alone")
-    table = {key.rstrip("/"): policy for key, policy in policies.items()}
+    # WSGI hands on each byte of a path as one character: https://peps.python.org/pep-3333/#unicode-issues
+    table = {key.rstrip("/").encode().decode("latin-1"): policy for key, policy in policies.items()}
     deepest = max((key.count("/") for key in table), default=0)
 
     def find(environ: WSGIEnvironment) -> Policy | None:
@@ -256,6 +258,6 @@ def _is_ambiguous(path: str) -> bool:
 
 def _check_key(key: str) -> None:
     if not key.startswith("/") or (key != "/" and key.endswith("/")) or "%" in key or _is_ambiguous(key):
-        corrected = "/" + "/".join(part for part in key.split("/") if part not in {"", ".", ".."})
+        corrected = "/" + normpath(f"/{key}").lstrip("/")
         hint = f"write {corrected!r}" if "%" not in key and "\\" not in key else "write it decoded, with '/'"
         raise ValueError(f"by_path: {key!r} is no plain path; {hint}")

@@ -744,6 +744,14 @@ def test_a_path_that_no_key_covers_gets_none() -> None:
     assert by_path({})({"PATH_INFO": "/"}) is None
 
 
+def test_keys_are_written_as_people_read_them() -> None:
+    find = by_path({"/straße/日本": API})
+    assert find(make_environ(path="/straße/日本/x")) is API
+    assert find(make_environ(path="/stra%C3%9Fe/%E6%97%A5%E6%9C%AC")) is API
+    assert find(make_environ(path="/strasse/日本")) is None
+    assert find({"PATH_INFO": "/straße/日本"}) is None  # which is no environ: each byte is one character there
+
+
 def test_the_mapping_is_read_once() -> None:
     policies: dict[str, Policy | None] = {"/api": API}
     find = by_path(policies)
@@ -767,6 +775,7 @@ def test_the_mount_is_not_part_of_the_path() -> None:
         ("//api", "write '/api'"),
         ("/api//x", "write '/api/x'"),
         ("/api/./x", "write '/api/x'"),
+        ("/api/../x", "write '/x'"),
         ("/.", "write '/'"),
         ("/..", "write '/'"),
         ("/api%20x", "write it decoded, with '/'"),
