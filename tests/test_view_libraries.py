@@ -18,6 +18,7 @@ import flask_restful.reqparse
 import flask_restx
 import flask_smorest
 import pytest
+from a2wsgi import ASGIMiddleware
 from flask import Blueprint, Flask, abort, request, send_file, stream_with_context
 from flask.views import MethodView, View
 from pages import PAGE, REFUSED, granted, preflight, readable, send
@@ -290,8 +291,6 @@ def connexion_app(monkeypatch: pytest.MonkeyPatch) -> Any:
     ],
 )
 def test_the_middleware_covers_connexion(connexion_app: Any, method: str, path: str, sent: object, status: int) -> None:
-    from a2wsgi import ASGIMiddleware
-
     wsgi_app: Any = ASGIMiddleware(connexion_app)
     app = PreflightMiddleware(wsgi_app, Policy(allow_origins=[PAGE], allow_methods=["GET", "PUT"]))
     assert preflight(app, "PUT", "/api/things", "Content-Type") == granted("GET, HEAD, PUT")
@@ -300,8 +299,6 @@ def test_the_middleware_covers_connexion(connexion_app: Any, method: str, path: 
 
 
 def test_the_extension_does_not_cover_connexion(connexion_app: Any) -> None:
-    from a2wsgi import ASGIMiddleware
-
     Preflight(connexion_app.app, allow_origins=[PAGE])
     app: Any = ASGIMiddleware(connexion_app)
     answer = preflight(app, "PUT", "/api/things", "Content-Type")
