@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cached_property
 from types import EllipsisType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, cast, final
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeGuard, cast, final
 
 from flask_preflight import fetch
 from flask_preflight.origin import Origins, parse_origin
@@ -215,9 +215,23 @@ def check_fields(changes: Iterable[str]) -> None:
             raise TypeError(f"a policy has no field {name!r}; its fields are {', '.join(FIELDS)}")
 
 
+def keep(changes: PolicyChanges) -> PolicyChanges:
+    """*changes* to be merged time and again, whatever becomes of their lists, and even if those are iterators.
+
+    :raises TypeError: for an unknown field.
+    """
+    check_fields(changes)
+    kept = {name: tuple(value) if _is_listed(value) else value for name, value in changes.items()}
+    return cast(PolicyChanges, kept)
+
+
+def _is_listed(value: object) -> TypeGuard[Iterable[object]]:
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Origins)) and not callable(value)
+
+
 def _splice(value: object, inherited: object) -> object:
     """*value* with the inherited values for ``...``; where there are none to list, it stays and is a problem."""
-    if isinstance(value, str) or not isinstance(value, Iterable) or isinstance(value, Origins):
+    if not _is_listed(value):
         return value
     items: list[object] = list(value)
     if inherited == fetch.WILDCARD:
