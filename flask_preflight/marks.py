@@ -9,18 +9,19 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
-from flask_preflight.policy import check_fields
+from flask import Blueprint, Flask
+
+from flask_preflight.policy import keep
 
 if TYPE_CHECKING:
-    from flask import Blueprint
     from typing_extensions import Unpack
 
     from flask_preflight.policy import PolicyChanges
 
-    AnyBlueprint = TypeVar("AnyBlueprint", bound=Blueprint)
-
+AnyBlueprint = TypeVar("AnyBlueprint", bound=Blueprint)
 Marked = TypeVar("Marked")
 
 _ATTRIBUTE: Final = "_preflight_marks"
@@ -51,8 +52,7 @@ def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
         ``Preflight.verify``.
     :raises TypeError: for an unknown field, or a view that is marked with `cors_exempt` too.
     """
-    check_fields(changes)
-    mark = Mark(changes)
+    mark = Mark(keep(changes))
     return _add(view, mark) if view is not None else lambda view: _add(view, mark)
 
 
@@ -61,8 +61,7 @@ def cors_blueprint(blueprint: AnyBlueprint, **changes: Unpack[PolicyChanges]) ->
 
     :raises TypeError: for an unknown field, or a blueprint that is marked with `cors_exempt` too.
     """
-    check_fields(changes)
-    return _add(blueprint, Mark(changes))
+    return _add(blueprint, Mark(keep(changes)))
 
 
 def cors_exempt(view_or_blueprint: Marked) -> Marked:
@@ -75,14 +74,15 @@ def cors_exempt(view_or_blueprint: Marked) -> Marked:
 
 def _add(marked: Marked, mark: Mark) -> Marked:
     target = getattr(marked, "__func__", marked)  # a bound method keeps no attributes of its own
+    can_be_marked = isinstance(target, Blueprint) or (callable(target) and not isinstance(target, Flask))
     marks = (*_own(target), mark)
     if len({mark.changes is None for mark in marks}) > 1:
         raise TypeError(f"{marked!r} is marked with cors_exempt and for CORS as well: drop one of the two")
-    try:
-        setattr(target, _ATTRIBUTE, marks)
-    except (AttributeError, TypeError):
-        raise TypeError(f"{marked!r} cannot be marked: it is no view function, view class, or blueprint") from None
-    return marked
+    with suppress(AttributeError, TypeError):  # what has no attributes, such as built-in functions
+        if can_be_marked:
+            setattr(target, _ATTRIBUTE, marks)
+            return marked
+    raise TypeError(f"{marked!r} cannot be marked: it is no view function, view class, or blueprint")
 
 
 def _own(target: object) -> tuple[Mark, ...]:
@@ -109,7 +109,12 @@ def _unwrapped(view: object) -> Iterator[object]:
     """*view*, and what it wraps."""
     while view is not None:
         yield view
-        view = getattr(view, "__dict__", {}).get("__wrapped__")
+        view = view.func if isinstance(view, partial) else getattr(view, "__dict__", {}).get("__wrapped__")
+
+
+def _innermost(view: object) -> object:
+    *_, innermost = (None, *_unwrapped(view))
+    return innermost
 
 
 def _class_of(view: object) -> type | None:
@@ -130,9 +135,8 @@ def _method_of(view_class: type, method: str) -> object:
 def place_of_view(view: object, method: str) -> str:
     """``file:line`` of the view, of its function for *method*, or of its class: the first that Python can find."""
     view_class = _class_of(view)
-    for candidate in (_method_of(view_class, method) if view_class else None, view_class, view):
-        *_, innermost = _unwrapped(candidate) if candidate is not None else (None,)
-        if inspect.isfunction(innermost) or inspect.isclass(innermost):
-            with suppress(OSError, TypeError):  # made at run time, so in no file
-                return f"{inspect.getsourcefile(innermost)}:{inspect.getsourcelines(innermost)[1]}"
+    function = _innermost(view)
+    for candidate in (view_class and _innermost(_method_of(view_class, method)), view_class, function, type(function)):
+        with suppress(OSError, TypeError):  # made at run time, so in no file; or an object, so of a class
+            return f"{inspect.getsourcefile(candidate)}:{inspect.getsourcelines(candidate)[1]}"  # type: ignore[arg-type]
     return "an unknown place"

@@ -219,6 +219,19 @@ def check_fields(changes: Iterable[str]) -> None:
             raise TypeError(f"a policy has no field {name!r}; its fields are {', '.join(FIELDS)}")
 
 
+def keep(changes: PolicyChanges) -> PolicyChanges:
+    """*changes* to be merged time and again, whatever becomes of their lists, and even if those are iterators.
+
+    :raises TypeError: for an unknown field.
+    """
+    check_fields(changes)
+    kept = {
+        name: tuple(value) if _is_list(value) and not isinstance(value, Origins) else value
+        for name, value in changes.items()
+    }
+    return cast(PolicyChanges, kept)
+
+
 def _splice(value: object, inherited: object) -> object:
     """*value* with the inherited values for ``...``; where there are none to list, it stays and is a problem."""
     if not _is_list(value) or isinstance(value, Origins):

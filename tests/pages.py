@@ -66,4 +66,4 @@ _NAMES = {
 
 
 def _named(values: dict[str, str]) -> dict[str, str]:
-    return {_NAMES[name]: value for name, value in values.items()}
+    return {_NAMES[name]: value for name, value in values.items() if value}

@@ -1,0 +1,711 @@
+"""What is marked, how, and which mark counts: on every kind of view, in whatever order of decorators."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from functools import lru_cache, partial
+from types import EllipsisType
+from typing import Any, ClassVar, Protocol, TypeVar
+
+import pytest
+from flask import Blueprint, Flask
+from flask.views import MethodView, View
+from pages import PAGE, Answer, granted, preflight, readable, send
+
+from flask_preflight import Preflight, cors_blueprint, cors_exempt, cors_route
+from flask_preflight.marks import place_of_view
+
+Some = TypeVar("Some")
+View_ = Callable[..., Any]
+
+
+class Marking(Protocol):
+    """A decorator that returns what it is given."""
+
+    def __call__(self, target: Some, /) -> Some: ...
+
+
+Kind = Callable[[Marking], View_]
+
+marked = cors_route(max_age=7)
+
+MARKED = "7"
+INHERITED = "600"
+
+
+def app_with(*views: tuple[str, View_], **options: Any) -> Flask:
+    app = Flask(__name__)
+    Preflight(app, allow_origins=[PAGE])
+    for path, view in views:
+        app.add_url_rule(path, path.replace("/", "_"), view, **options)
+    return app
+
+
+def max_age(app: Flask, method: str = "PUT", path: str = "/") -> str:
+    """What a preflight says of how long it may be remembered, which tells the tests' policies apart."""
+    answer = preflight(app, method, path)
+    assert answer.status == 204
+    return answer.cors["Access-Control-Max-Age"]
+
+
+def loud(view: View_) -> View_:
+    """A decorator as they are written: it takes over the attributes of the view."""
+
+    @functools.wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return f"{view(*args, **kwargs)}!"
+
+    return wrapper
+
+
+# ---------------------------------------------------------------------------------------
+# Every kind of view, each made anew by a function that gets the mark as a decorator
+# ---------------------------------------------------------------------------------------
+
+
+def function(mark: Marking) -> View_:
+    @mark
+    def view() -> str:
+        return "here"
+
+    return view
+
+
+def coroutine(mark: Marking) -> View_:
+    @mark
+    async def view() -> str:
+        return "here"
+
+    return view
+
+
+def above_a_decorator(mark: Marking) -> View_:
+    @mark
+    @loud
+    def view() -> str:
+        return "here"
+
+    return view
+
+
+def below_a_decorator(mark: Marking) -> View_:
+    @loud
+    @mark
+    def view() -> str:
+        return "here"
+
+    return view
+
+
+def below_a_decorator_later(mark: Marking) -> View_:
+    """The decorator had nothing to take over yet."""
+
+    def view() -> str:
+        return "here"
+
+    wrapped = loud(loud(view))
+    mark(view)
+    return wrapped
+
+
+def cached(mark: Marking) -> View_:
+    return lru_cache(function(mark))
+
+
+def of_a_partial(mark: Marking) -> View_:
+    return mark(partial(function(lambda view: view)))
+
+
+def within_a_partial(mark: Marking) -> View_:
+    return partial(function(mark))
+
+
+def bound_method(mark: Marking) -> View_:
+    class Views:
+        def view(self) -> str:
+            return "here"
+
+    return mark(Views().view)
+
+
+def method_then_bound(mark: Marking) -> View_:
+    class Views:
+        @loud
+        @mark
+        def view(self) -> str:
+            return "here"
+
+    return Views().view
+
+
+def class_method(mark: Marking) -> View_:
+    class Views:
+        @mark
+        @classmethod
+        def view(cls) -> str:
+            return "here"
+
+    return Views.view
+
+
+def static_method(mark: Marking) -> View_:
+    class Views:
+        @mark
+        @staticmethod
+        def view() -> str:
+            return "here"
+
+    return Views.view
+
+
+def callable_object(mark: Marking) -> View_:
+    class Callable_:
+        def __call__(self) -> str:
+            return "here"
+
+    return mark(Callable_())
+
+
+def view_class(mark: Marking) -> View_:
+    @mark
+    class Data(View):
+        def dispatch_request(self) -> str:
+            return "here"
+
+    return Data.as_view("data")
+
+
+def base_class(mark: Marking) -> View_:
+    @mark
+    class Base(View):
+        def dispatch_request(self) -> str:
+            return "here"
+
+    class Data(Base):
+        init_every_request: ClassVar[bool] = False
+
+    return Data.as_view("data")
+
+
+def mixin(mark: Marking) -> View_:
+    @mark
+    class Mixin:
+        def put(self) -> str:
+            return "here"
+
+    class Data(Mixin, MethodView):
+        pass
+
+    return Data.as_view("data")
+
+
+def view_class_later(mark: Marking) -> View_:
+    class Data(View):
+        def dispatch_request(self) -> str:
+            return "here"
+
+    view = Data.as_view("data")
+    mark(Data)
+    return view
+
+
+def as_view(mark: Marking) -> View_:
+    class Data(MethodView):
+        def put(self) -> str:
+            return "here"
+
+    return mark(Data.as_view("data"))
+
+
+def as_view_within_a_decorator(mark: Marking) -> View_:
+    return loud(as_view(mark))
+
+
+def class_decorators(mark: Marking) -> View_:
+    class Data(MethodView):
+        decorators: ClassVar[list[Callable[..., Any]]] = [loud, mark, loud]
+
+        def put(self) -> str:
+            return "here"
+
+    return Data.as_view("data")
+
+
+def method_of_class(mark: Marking) -> View_:
+    class Data(MethodView):
+        @mark
+        def put(self) -> str:
+            return "here"
+
+    return Data.as_view("data")
+
+
+def decorated_method_of_decorated_class(mark: Marking) -> View_:
+    class Data(MethodView):
+        decorators: ClassVar[list[Callable[..., Any]]] = [loud]
+
+        @loud
+        @mark
+        @loud
+        def put(self) -> str:
+            return "here"
+
+    return loud(Data.as_view("data"))
+
+
+def static_method_of_class(mark: Marking) -> View_:
+    class Data(MethodView):
+        @staticmethod
+        @mark
+        def put() -> str:
+            return "here"
+
+    return Data.as_view("data")
+
+
+def inherited_method(mark: Marking) -> View_:
+    class Base(MethodView):
+        @mark
+        def put(self) -> str:
+            return "here"
+
+    class Data(Base):
+        def get(self) -> str:
+            return ""
+
+    return Data.as_view("data")
+
+
+KINDS: list[Kind] = [
+    function,
+    coroutine,
+    above_a_decorator,
+    below_a_decorator,
+    below_a_decorator_later,
+    cached,
+    of_a_partial,
+    within_a_partial,
+    bound_method,
+    method_then_bound,
+    class_method,
+    static_method,
+    callable_object,
+    view_class,
+    base_class,
+    mixin,
+    view_class_later,
+    as_view,
+    as_view_within_a_decorator,
+    class_decorators,
+    method_of_class,
+    decorated_method_of_decorated_class,
+    static_method_of_class,
+    inherited_method,
+]
+
+every_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+
+
+@every_kind
+def test_a_mark_counts_on_every_kind_of_view(kind: Kind) -> None:
+    app = app_with(("/", kind(cors_route(max_age=7, expose_headers=["ETag"]))), methods=["PUT"])
+    assert max_age(app) == MARKED
+    assert send(app, "PUT", "/")[:2] == (200, readable(expose="ETag"))
+
+
+@every_kind
+def test_an_exemption_counts_on_every_kind_of_view(kind: Kind) -> None:
+    app = app_with(("/", kind(cors_exempt)), methods=["PUT"])
+    assert preflight(app, "PUT", "/") == Answer(200, {}, "")
+
+
+@every_kind
+def test_without_a_mark_everything_is_inherited(kind: Kind) -> None:
+    app = app_with(("/", kind(lambda view: view)), methods=["PUT"])
+    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT")
+
+
+@every_kind
+def test_a_mark_wraps_nothing(kind: Kind) -> None:
+    given: list[object] = []
+
+    def mark(view: Some) -> Some:
+        given.append(view)
+        result = marked(view)
+        assert result is view
+        return result
+
+    kind(mark)
+    assert len(given) == 1
+
+
+@every_kind
+def test_the_place_of_every_kind_of_view_is_found(kind: Kind) -> None:
+    view = kind(marked)
+    file, _, line = place_of_view(view, "PUT").rpartition(":")
+    lines, first = inspect.getsourcelines(TAKEN_FROM.get(kind, kind))
+    assert file == __file__
+    assert first <= int(line) < first + len(lines)
+
+
+TAKEN_FROM: dict[Kind, Kind] = {
+    cached: function,
+    of_a_partial: function,
+    within_a_partial: function,
+    as_view_within_a_decorator: as_view,
+}
+
+
+# ---------------------------------------------------------------------------------------
+# Where app.route stands
+# ---------------------------------------------------------------------------------------
+
+
+def test_above_or_below_app_route() -> None:
+    app = app_with()
+
+    @cors_route(max_age=1)
+    @app.put("/above")
+    def above() -> str:
+        return ""
+
+    @app.put("/below")
+    @cors_route(max_age=2)
+    def below() -> str:
+        return ""
+
+    @app.put("/between")
+    @cors_route(max_age=3)
+    @app.put("/two-urls")
+    def between() -> str:
+        return ""
+
+    blueprint = Blueprint("blueprint", __name__)
+
+    @cors_route(max_age=4)
+    @blueprint.put("/in-blueprint")
+    @loud
+    def in_blueprint() -> str:
+        return ""
+
+    app.register_blueprint(blueprint)
+    ages = [max_age(app, path=path) for path in ("/above", "/below", "/between", "/two-urls", "/in-blueprint")]
+    assert ages == ["1", "2", "3", "3", "4"]
+
+
+def test_bare() -> None:
+    """It changes nothing but that its URL handles OPTIONS."""
+
+    @cors_route
+    def view() -> str:
+        return ""
+
+    app = app_with(("/", view), methods=["PUT"], provide_automatic_options=False)
+    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT")
+    assert send(app, "OPTIONS", "/", origin=None).status == 200
+
+
+# ---------------------------------------------------------------------------------------
+# Which mark counts
+# ---------------------------------------------------------------------------------------
+
+
+def test_precedence_from_the_app_to_the_method() -> None:
+    """Each level says one header more, and overrules one that the former has said of max_age."""
+    app = Flask(__name__)
+    Preflight(app, allow_origins=[PAGE], allow_headers=["X-App"], max_age=1)
+    outer = cors_blueprint(Blueprint("outer", __name__), allow_headers=[..., "X-Outer"], max_age=2)
+    inner = cors_blueprint(Blueprint("inner", __name__), allow_headers=[..., "X-Inner"], max_age=3)
+
+    @cors_route(allow_headers=[..., "X-Base"], max_age=4)
+    class Base(MethodView):
+        def get(self) -> str:
+            return ""
+
+    @cors_route(allow_headers=[..., "X-Class"], max_age=5)
+    class Data(Base):
+        @cors_route(allow_headers=[..., "X-Method"], max_age=7)
+        def put(self) -> str:
+            return ""
+
+        @cors_route(allow_headers=["X-Alone"])
+        def patch(self) -> str:
+            return ""
+
+    app.add_url_rule("/base", view_func=Base.as_view("base"))
+    app.add_url_rule("/class", view_func=Data.as_view("class"))
+    inner.add_url_rule("/", view_func=cors_route(allow_headers=[..., "X-View"], max_age=6)(Data.as_view("data")))
+    inner.put("/plain", endpoint="plain")(lambda: "")
+    outer.put("/plain-outer", endpoint="plain")(lambda: "")
+    outer.register_blueprint(inner)
+    app.register_blueprint(outer)
+
+    def policy(method: str, path: str) -> tuple[str, str]:
+        cors = preflight(app, method, path).cors
+        return cors["Access-Control-Allow-Headers"], cors["Access-Control-Max-Age"]
+
+    assert policy("PUT", "/missing") == ("X-App", "1")
+    assert policy("PUT", "/plain-outer") == ("X-App, X-Outer", "2")
+    assert policy("PUT", "/plain") == ("X-App, X-Inner, X-Outer", "3")
+    assert policy("GET", "/base") == ("X-App, X-Base", "4")
+    assert policy("GET", "/class") == ("X-App, X-Base, X-Class", "5")
+    assert policy("GET", "/") == ("X-App, X-Base, X-Class, X-Inner, X-Outer, X-View", "6")
+    assert policy("PUT", "/") == ("X-App, X-Base, X-Class, X-Inner, X-Method, X-Outer, X-View", "7")
+    assert policy("PATCH", "/") == ("X-Alone", "6")
+
+
+def test_of_two_marks_on_one_view_the_upper_one_counts() -> None:
+    """Decorators are applied from below, so the upper one has the last word; a decorator between changes nothing."""
+    lower, upper = cors_route(max_age=1, allow_headers=["X-Lower"]), cors_route(max_age=2)
+    app = app_with(
+        ("/one", upper(lower(lambda: ""))),
+        ("/two", upper(loud(lower(lambda: "")))),
+        ("/three", loud(upper(loud(lower(lambda: ""))))),
+        methods=["PUT"],
+    )
+    for path in ("/one", "/two", "/three"):
+        assert preflight(app, "PUT", path) == granted("OPTIONS, PUT", "X-Lower", "2")
+
+
+def test_a_mark_is_merged_once_whatever_wrappers_copied_it() -> None:
+    once = cors_blueprint(Blueprint("once", __name__), allow_headers=["X-First"])
+    once.put("/")(loud(loud(cors_route(allow_headers=[..., "X-Second"])(lambda: ""))))
+    app = app_with()
+    app.register_blueprint(once)
+    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", "X-First, X-Second")
+
+
+def test_marks_of_one_method_are_not_those_of_another() -> None:
+    class Data(MethodView):
+        def get(self) -> str:
+            return ""
+
+        @marked
+        def put(self) -> str:
+            return ""
+
+    class Overridden(Data):
+        def put(self) -> str:
+            return ""
+
+    class Headed(MethodView):
+        @marked
+        def get(self) -> str:
+            return ""
+
+    class HeadedApart(Headed):
+        @cors_route(max_age=8)
+        def head(self) -> str:
+            return ""
+
+    app = app_with(
+        ("/data", Data.as_view("data")),
+        ("/overridden", Overridden.as_view("overridden")),
+        ("/headed", Headed.as_view("headed")),
+        ("/apart", HeadedApart.as_view("apart")),
+    )
+    asked = [("GET", "/data"), ("PUT", "/data"), ("PUT", "/overridden")]
+    assert [max_age(app, *each) for each in asked] == [INHERITED, MARKED, INHERITED]
+    asked = [("GET", "/headed"), ("HEAD", "/headed"), ("GET", "/apart"), ("HEAD", "/apart")]
+    assert [max_age(app, *each) for each in asked] == [MARKED, MARKED, MARKED, "8"]
+
+
+def test_a_mark_of_a_class_is_not_its_base_classes() -> None:
+    class Base(MethodView):
+        def put(self) -> str:
+            return ""
+
+    @marked
+    class Data(Base):
+        pass
+
+    app = app_with(("/base", Base.as_view("base")), ("/data", Data.as_view("data")))
+    assert (max_age(app, path="/base"), max_age(app, path="/data")) == (INHERITED, MARKED)
+
+
+EXEMPT = "exempt"
+
+
+@pytest.mark.parametrize(
+    ("blueprint", "view_class", "method", "expected"),
+    [
+        pytest.param(None, None, cors_exempt, EXEMPT, id="method"),
+        pytest.param(None, cors_exempt, None, EXEMPT, id="class"),
+        pytest.param(cors_exempt, None, None, EXEMPT, id="blueprint"),
+        pytest.param(cors_exempt, None, cors_route(max_age=7), MARKED, id="method in exempt blueprint"),
+        pytest.param(None, cors_exempt, cors_route(max_age=7), MARKED, id="method of exempt class"),
+        pytest.param(cors_exempt, cors_route(max_age=7), None, MARKED, id="class in exempt blueprint"),
+        pytest.param(cors_exempt, cors_exempt, cors_route, INHERITED, id="bare mark in exempt class"),
+        pytest.param(None, cors_route(max_age=7), cors_exempt, EXEMPT, id="exempt method of class"),
+        pytest.param(cors_route(max_age=7), cors_exempt, None, EXEMPT, id="exempt class in blueprint"),
+        pytest.param(cors_route(max_age=7), cors_exempt, cors_route, MARKED, id="what lies outside still counts"),
+    ],
+)
+def test_the_innermost_mark_decides(
+    blueprint: Callable[[Any], Any] | None,
+    view_class: Callable[[Any], Any] | None,
+    method: Callable[[Any], Any] | None,
+    expected: str,
+) -> None:
+    class Data(MethodView):
+        @(method or (lambda view: view))
+        def put(self) -> str:
+            return ""
+
+    home = Blueprint("home", __name__)
+    home.add_url_rule("/", view_func=(view_class or (lambda view: view))(Data).as_view("data"))
+    app = app_with()
+    app.register_blueprint((blueprint or (lambda home: home))(home))
+    answer = preflight(app, "PUT", "/")
+    assert answer.cors.get("Access-Control-Max-Age", EXEMPT) == expected
+    assert bool(send(app, "PUT", "/").cors) is (expected != EXEMPT)
+
+
+# ---------------------------------------------------------------------------------------
+# Blueprints
+# ---------------------------------------------------------------------------------------
+
+
+def test_marks_return_what_they_mark() -> None:
+    blueprint, other = Blueprint("one", __name__), Blueprint("two", __name__)
+    assert cors_blueprint(blueprint, max_age=1) is blueprint
+    assert cors_exempt(other) is other
+
+
+def test_two_marks_of_a_blueprint_add_up() -> None:
+    blueprint = Blueprint("home", __name__)
+    cors_blueprint(blueprint, allow_headers=["X-First"], max_age=1)
+    cors_blueprint(blueprint, allow_headers=[..., "X-Second"])
+    blueprint.put("/")(lambda: "")
+    app = app_with()
+    app.register_blueprint(blueprint)
+    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", "X-First, X-Second", "1")
+
+
+# ---------------------------------------------------------------------------------------
+# What is refused
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        pytest.param(lambda view: cors_exempt(cors_route(view)), id="exempt above"),
+        pytest.param(lambda view: cors_route(cors_exempt(view)), id="exempt below"),
+        pytest.param(lambda view: cors_route(max_age=1)(loud(cors_exempt(view))), id="a decorator between"),
+    ],
+)
+def test_marked_both_ways(mark: Callable[[Any], Any]) -> None:
+    def view() -> str:
+        return ""
+
+    with pytest.raises(TypeError, match=r"view.* is marked with cors_exempt and for CORS as well: drop one of the two"):
+        mark(view)
+
+
+def test_a_blueprint_marked_both_ways() -> None:
+    with pytest.raises(TypeError, match=r"Blueprint 'home'.* is marked with cors_exempt"):
+        cors_exempt(cors_blueprint(Blueprint("home", __name__), max_age=1))
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        pytest.param(lambda: cors_route(allow_origin=["*"]), id="cors_route"),  # type: ignore[call-overload]
+        pytest.param(lambda: cors_blueprint(Blueprint("x", __name__), allow_origin=["*"]), id="cors_blueprint"),  # type: ignore[call-arg]
+    ],
+)
+def test_unknown_fields(mark: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match="a policy has no field 'allow_origin'; its fields are allow_origins, "):
+        mark()
+
+
+class Slotted:
+    __slots__ = ()
+
+    def __call__(self) -> str:
+        return ""
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(len, id="built-in function"),
+        pytest.param(dict, id="built-in class"),
+        pytest.param(Slotted(), id="without attributes"),
+        pytest.param("/api", id="URL"),
+        pytest.param({"max_age": 1}, id="dict"),
+        pytest.param(property(lambda self: ""), id="property"),
+        pytest.param(Flask(__name__), id="app"),  # callable, and a mark on it would have no effect
+        pytest.param(object, id="object"),
+        pytest.param(False, id="False"),
+    ],
+)
+@pytest.mark.parametrize("mark", [cors_route, cors_route(max_age=1), cors_exempt, partial(cors_blueprint, max_age=1)])
+def test_what_cannot_be_marked(mark: Callable[[Any], Any], target: object) -> None:
+    with pytest.raises(TypeError, match=r"cannot be marked: it is no view function, view class, or blueprint$"):
+        mark(target)
+
+
+def test_values_are_not_checked_before_they_are_merged() -> None:
+    """For `...` stands for what only the app knows."""
+    cors_route(allow_origins=[...], max_age=-1)(lambda: "")
+
+
+def test_iterators_can_be_marked_with() -> None:
+    """They are read once, and merged as often as need be."""
+    names: list[str | EllipsisType] = [..., "X-One"]
+    mark = cors_route(allow_headers=iter(names))
+    app = app_with(("/", mark(lambda: "")), ("/other", mark(lambda: "")), methods=["PUT"])
+    app.extensions["preflight"].verify()
+    expected = granted("OPTIONS, PUT", "Content-Type, X-One")
+    assert preflight(app, "PUT", "/") == preflight(app, "PUT", "/other") == expected
+
+
+def test_lists_that_change_later_change_no_mark() -> None:
+    names = ["X-One"]
+    app = app_with(("/", cors_route(allow_headers=names)(lambda: "")), methods=["PUT"])
+    names.append("X-Two")
+    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", "X-One")
+
+
+# ---------------------------------------------------------------------------------------
+# Where a view is
+# ---------------------------------------------------------------------------------------
+
+
+def test_the_place_of_a_method_a_class_and_a_function() -> None:
+    class Data(MethodView):
+        @marked
+        def put(self) -> str:
+            return ""
+
+    def at(thing: Any) -> str:
+        return f"{__file__}:{inspect.getsourcelines(thing)[1]}"
+
+    view = Data.as_view("data")
+    assert place_of_view(view, "PUT") == at(Data.put)
+    assert place_of_view(view, "GET") == at(Data)
+    assert place_of_view(loud(place_finder), "GET") == at(place_finder)
+
+
+def place_finder() -> str:
+    return ""
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(None, id="none at all"),
+        pytest.param(len, id="built-in"),
+        pytest.param(partial(len), id="partial of a built-in"),
+    ],
+)
+def test_the_place_may_be_unknown(view: object) -> None:
+    assert place_of_view(view, "GET") == "an unknown place"
+
+
+def test_the_place_of_what_is_made_at_run_time_is_what_python_says() -> None:
+    assert place_of_view(eval("lambda: ''"), "GET") in {"an unknown place", "<string>:1"}  # "<string>" since 3.13
