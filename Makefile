@@ -9,7 +9,7 @@ bin := .venv/bin
 apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: demo test lint chromium clean
+.PHONY: demo test lint bench bench-server chromium wrk clean
 
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
@@ -25,6 +25,17 @@ lint: .venv/test .venv/lint
 	$(bin)/mypy
 	$(bin)/pyright
 
+# Minutes on a quiet machine; fails if a figure is missed, and writes the tables into docs/performance.md.
+bench: .venv/bench
+	$(bin)/python tests/benchmarks --write $(ARGS)
+
+bench-server: .venv/bench wrk
+	$(bin)/python tests/benchmarks --server --write $(ARGS)
+
+# Without it, the load comes from Python.
+wrk:
+	@command -v wrk >/dev/null || { $(apt) wrk; } || true
+
 # Without it, the tests that need it are skipped and say so.
 chromium:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { $(apt) chromium chromium-driver; } || true
@@ -37,7 +48,7 @@ chromium:
 	$(bin)/pip install -qq -e .
 	@touch $@
 
-.venv/test .venv/lint: .venv/%: .venv/package
+.venv/test .venv/lint .venv/bench: .venv/%: .venv/package
 	$(bin)/pip install -qq --group $*
 	@touch $@
 
