@@ -23,10 +23,6 @@ MAX_REQUEST_HEADERS_COUNT: Final = 128
 _VARY: Final = (fetch.VARY, fetch.ORIGIN)
 _VARY_PREFLIGHT: Final = (fetch.VARY, f"{fetch.ORIGIN}, {fetch.REQUEST_METHOD}, {fetch.REQUEST_HEADERS}")
 
-# How many decisions a policy remembers, and how long the headers of such a request may be together
-_MOST_REMEMBERED: Final = 1024
-_LONGEST_REMEMBERED: Final = 1024
-
 
 class RequestFacts(NamedTuple):
     """What a request says of itself; a header that is absent is ``None``, and ``""`` is one that is empty.
@@ -92,24 +88,6 @@ class Decision(NamedTuple):
 
 def negotiate(policy: Policy, facts: RequestFacts) -> Decision:
     """Decide about a request. Never raises, whatever the facts; the work is bounded, whatever their length."""
-    if callable(policy.allow_origins) or _is_long(facts):  # whoever asks a callable wants its answer of now
-        return _decide(policy, facts)
-    question = facts[1:4] if facts.is_preflight else facts.origin  # all that a decision depends on
-    known: Decision | None = policy.remembered.get(question)
-    if known is not None:
-        return known
-    decision = _decide(policy, facts)
-    if len(policy.remembered) >= _MOST_REMEMBERED:
-        policy.remembered.clear()
-    policy.remembered[question] = decision
-    return decision
-
-
-def _is_long(facts: RequestFacts) -> bool:
-    return sum(len(text) for text in facts[1:4] if text) > _LONGEST_REMEMBERED
-
-
-def _decide(policy: Policy, facts: RequestFacts) -> Decision:
     if facts.origin is None:
         return Decision(Outcome.NOT_CORS, headers=_without_origin(policy))
     if facts.is_preflight:

@@ -11,6 +11,7 @@ from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeGuard, cast, final
 
 from flask_preflight import fetch
+from flask_preflight.memory import Memory
 from flask_preflight.origin import Origins, parse_origin
 from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
 
@@ -169,14 +170,19 @@ class Policy:
     def _lower_case_headers(self) -> frozenset[str]:
         return frozenset(name.lower() for name in self.headers)
 
+    @property
+    def asks_anew(self) -> bool:
+        """Whether a callable is to be asked each time, so that nothing can be remembered."""
+        return callable(self.allow_origins)
+
     @cached_property
-    def remembered(self) -> dict[Any, Any]:
-        """Where the engine remembers decisions, so that they go when the policy goes."""
-        return {}
+    def remembered(self) -> Memory:
+        """Answers by this policy, kept by whoever sends them, so that they go when the policy goes."""
+        return Memory()
 
     def __getstate__(self) -> dict[str, Any]:
         # without what is computed from the fields: hashes of strings differ from process to process
-        return {name: getattr(self, name) for name in _FIELDS}
+        return {name: getattr(self, name) for name in FIELDS}
 
     def __hash__(self) -> int:
         return self._hash

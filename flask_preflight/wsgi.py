@@ -10,12 +10,13 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from posixpath import normpath
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from weakref import WeakSet
 
 from flask_preflight import fetch
 from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
 from flask_preflight.explain import debug_answer, escape, escape_error
+from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ logger = logging.getLogger("flask_preflight")
 
 # Where a middleware tells those further in that it acts on this request
 _ACTING: Final = "flask_preflight.acting"
+
+_WANTED_METHOD: Final = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+_WANTED_HEADERS: Final = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
 
 _OWNED_PREFIX: Final = "access-control-"
 _EXPOSE_HEADERS: Final = fetch.EXPOSE_HEADERS.lower()
@@ -47,8 +51,10 @@ class CorsLayer:
 
     def stands_back(self, environ: WSGIEnvironment) -> bool:
         """Whether another layer further out acts on this request; else this one is the layer to stand back from."""
-        outer: CorsLayer = environ.get(_ACTING, self)
-        if outer is self or not outer.acts_on(environ):
+        outer: CorsLayer = environ.setdefault(_ACTING, self)
+        if outer is self:
+            return False
+        if not outer.acts_on(environ):
             environ[_ACTING] = self
             return False
         if outer not in self._seen_inside:
@@ -94,24 +100,50 @@ class PreflightMiddleware(CorsLayer):
         self._policy = policy
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        policy = self._find_policy(environ)
-        if policy is None or self.stands_back(environ):
-            return self.app(environ, start_response)
-        facts = read_facts(environ)
-        decision = negotiate(policy, facts)
-        if decision.error is not None:
-            log_failed_check(facts, decision.error)
-        if decision.status is None:
-            return self.app(environ, decorating(start_response, lambda: decision))
-        return answer_preflight(policy, facts, decision, start_response, debug=self.debug)
-
-    def _find_policy(self, environ: WSGIEnvironment) -> Policy | None:
+        # Every request goes this way, so what is remembered is looked up here, with as few calls as can be.
         policy = self._policy  # read once, so that a request is never under two
-        if isinstance(policy, Policy):
-            return policy
-        found = policy(environ)
+        if type(policy) is not Policy:
+            found = self._find_policy(policy, environ)
+            if found is None:
+                return self.app(environ, start_response)
+            policy = found
+        origin: str | None = environ.get("HTTP_ORIGIN")
+        if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS":
+            method: str | None = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
+            if method is not None:  # if another layer acts further out, it has answered this
+                headers: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+                answer: Answer | None = None
+                if len(origin) + len(method) + len(headers) <= LONGEST_REMEMBERED and not self.debug:
+                    answer = policy.remembered.get((origin, method, headers))
+                status, added, body = answer or self._answer_for(policy, environ)
+                start_response(status, [*added])  # lists of their own, since a server may change them
+                return [*body]
+        if environ.setdefault(_ACTING, self) is not self and self.stands_back(environ):
+            return self.app(environ, start_response)
+        if origin is None or len(origin) <= LONGEST_REMEMBERED:
+            added = policy.remembered.get(origin) or self._headers_for(policy, environ)
+        else:
+            added = self._headers_for(policy, environ)
+        return self.app(environ, decorating(start_response, added))
+
+    def _headers_for(self, policy: Policy, environ: WSGIEnvironment) -> HeaderList:
+        facts = read_facts(environ)
+        added = decide(policy, facts).headers
+        if not policy.asks_anew and not is_long(facts):
+            policy.remembered.keep(facts.origin, added)
+        return added
+
+    def _answer_for(self, policy: Policy, environ: WSGIEnvironment) -> Answer:
+        facts = read_facts(environ)
+        answer = prepare(policy, facts, decide(policy, facts), debug=self.debug)
+        if not policy.asks_anew and not is_long(facts) and not self.debug:
+            policy.remembered.keep((facts.origin, facts.wanted_method, facts.wanted_headers or ""), answer)
+        return answer
+
+    def _find_policy(self, find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
+        found = find(environ)
         if found is not None and not isinstance(found, Policy):
-            raise TypeError(f"{policy!r} returned {found!r}; it must return a Policy or None")
+            raise TypeError(f"{find!r} returned {found!r}; it must return a Policy or None")
         return found
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
@@ -122,18 +154,33 @@ def read_facts(environ: WSGIEnvironment) -> RequestFacts:
     """The four things of a request that CORS is about."""
     get = environ.get
     return RequestFacts(
-        get("REQUEST_METHOD", ""),
-        get("HTTP_ORIGIN"),
-        get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"),
-        get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
-        environ,
+        get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), get(_WANTED_METHOD), get(_WANTED_HEADERS), environ
     )
 
 
-def answer_preflight(
-    policy: Policy, facts: RequestFacts, decision: Decision, start_response: StartResponse, *, debug: bool
-) -> list[bytes]:
-    """Send the answer to a preflight."""
+def is_long(facts: RequestFacts) -> bool:
+    """Whether a request's headers are too long together for its answer to be remembered, or they to be hashed."""
+    return sum(len(text) for text in facts[1:4] if text) > LONGEST_REMEMBERED
+
+
+def decide(policy: Policy, facts: RequestFacts) -> Decision:
+    """Negotiate, and log what a callable has raised."""
+    decision = negotiate(policy, facts)
+    if decision.error is not None:
+        log_failed_check(facts, decision.error)
+    return decision
+
+
+class Answer(NamedTuple):
+    """The answer to a preflight, ready to be sent time and again."""
+
+    status: str
+    headers: HeaderList
+    body: tuple[bytes, ...]
+
+
+def prepare(policy: Policy, facts: RequestFacts, decision: Decision, *, debug: bool) -> Answer:
+    """The answer to a preflight that says *decision*."""
     status, headers, text = decision.status or 0, decision.headers, ""
     if decision.outcome is Outcome.PREFLIGHT_REFUSED:
         text = _REFUSAL
@@ -142,10 +189,9 @@ def answer_preflight(
     body = text.encode()
     # A 204 has no type (wsgiref.validate minds) but a length, though HTTP asks for none: old Safaris wait for a body
     # otherwise, and Werkzeug's linter minds.
-    described = [] if status == 204 else [("Content-Type", "text/plain; charset=utf-8")]
-    described.append(("Content-Length", str(len(body))))
-    start_response(_status_line(status), [*headers, *described])
-    return [body] if body else []
+    described = () if status == 204 else (("Content-Type", "text/plain; charset=utf-8"),)
+    length = ("Content-Length", str(len(body)))
+    return Answer(_status_line(status), (*headers, *described, length), (body,) if body else ())
 
 
 def _status_line(status: int) -> str:
@@ -155,18 +201,19 @@ def _status_line(status: int) -> str:
         return f"{status} Success"
 
 
-def decorating(start_response: StartResponse, decide: Callable[[], Decision | None]) -> StartResponse:
-    """*start_response* for the app, so that whatever it answers carries the headers of what *decide* decides then."""
+def decorating(start_response: StartResponse, added: HeaderList) -> StartResponse:
+    """*start_response* for the app, so that whatever it answers carries the headers *added*."""
 
     def decorated(
-        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
     ) -> Callable[[bytes], object]:
-        decision = decide()
-        if decision is not None:
-            headers = add_headers(headers, decision.headers)
-        if exc_info is None:
-            return start_response(status, headers)
-        return start_response(status, headers, exc_info)
+        for name, _ in headers:
+            if not name or name[0] in "AaVv":  # Access-Control-* or Vary, perhaps
+                headers = add_headers(headers, added)
+                break
+        else:
+            headers = [*headers, *added]
+        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
     return decorated
 
