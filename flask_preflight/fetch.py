@@ -52,6 +52,9 @@ _NOT_IN_VALUE = re.compile("[\0\r\n]|[^\0-\xff]")
 # HTTP tab or space: https://fetch.spec.whatwg.org/#http-tab-or-space
 TAB_OR_SPACE: Final = "\t "
 
+# HTTP whitespace: https://fetch.spec.whatwg.org/#http-whitespace
+WHITESPACE: Final = "\t\n\r "
+
 
 def is_token(text: str) -> bool:
     """Whether *text* is a ``token``, the grammar of methods and header names."""
