@@ -1,0 +1,45 @@
+# Each target puts what it needs into .venv, once, and again when the declared dependencies change.
+# ARGS goes to the program behind the target: make test ARGS="-k vary"
+
+PYTHON ?= python3
+ARGS ?=
+bin := .venv/bin
+
+# Only where root and apt-get are at hand; elsewhere it fails without a word.
+apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
+
+.PHONY: demo test lint chromium clean
+
+demo: .venv/package
+	@exec $(bin)/python docs/examples/demo.py $(ARGS)
+
+# A part of the tests can't cover the whole, so with ARGS the coverage is only shown.
+test: .venv/test chromium
+	$(bin)/coverage run -m pytest $(ARGS)
+	$(bin)/coverage report $(if $(strip $(ARGS)),--fail-under=0)
+
+lint: .venv/test .venv/lint
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/pyright
+
+# Without it, the tests that need it are skipped and say so.
+chromium:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { $(apt) chromium chromium-driver; } || true
+
+# Debian keeps ensurepip, without which venv can't work, in a package of its own.
+.venv/package: pyproject.toml setup.cfg
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { $(apt) python3-venv; } || true
+	$(PYTHON) -m venv .venv
+	$(bin)/pip install -qq --upgrade pip  # --group needs 25.1
+	$(bin)/pip install -qq -e .
+	@touch $@
+
+.venv/test .venv/lint: .venv/%: .venv/package
+	$(bin)/pip install -qq --group $*
+	@touch $@
+
+clean:
+	rm -rf .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist *.egg-info

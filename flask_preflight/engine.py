@@ -1,0 +1,228 @@
+"""The server's half of the CORS protocol: ``negotiate(policy, facts) -> Decision``.
+
+Pure: no WSGI, no Flask, no clock, no I/O. Everything that a server must decide is decided here and only here, in the
+order of the Fetch standard: https://fetch.spec.whatwg.org/#http-cors-protocol
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any, Final, NamedTuple, TypeAlias
+
+from flask_preflight import fetch
+from flask_preflight.origin import MAX_ORIGIN_LENGTH, parse_origin
+from flask_preflight.policy import MAX_METHOD_LENGTH, Policy
+
+HeaderList: TypeAlias = tuple[tuple[str, str], ...]
+
+# Far above what browsers send, and low enough that splitting it costs nothing
+MAX_REQUEST_HEADERS_LENGTH: Final = 4096
+MAX_REQUEST_HEADERS_COUNT: Final = 128
+
+# https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches
+_VARY: Final = (fetch.VARY, fetch.ORIGIN)
+_VARY_PREFLIGHT: Final = (fetch.VARY, f"{fetch.ORIGIN}, {fetch.REQUEST_METHOD}, {fetch.REQUEST_HEADERS}")
+
+# How many decisions a policy remembers, and how long the headers of one may be together
+_MOST_REMEMBERED: Final = 1024
+_LONGEST_REMEMBERED: Final = 1024
+
+
+class RequestFacts(NamedTuple):
+    """What a request says of itself; a header that is absent is ``None``, and ``""`` is one that is empty.
+
+    *environ* is handed on to a callable ``allow_origins`` and looked at by nobody else.
+    """
+
+    method: str
+    origin: str | None = None
+    wanted_method: str | None = None
+    wanted_headers: str | None = None
+    environ: dict[str, Any] | None = None
+
+    @property
+    def is_preflight(self) -> bool:
+        """https://fetch.spec.whatwg.org/#cors-preflight-request; with anything less, the request is the app's."""
+        return self.method == "OPTIONS" and self.origin is not None and self.wanted_method is not None
+
+
+class Outcome(Enum):
+    """What becomes of a request."""
+
+    NOT_CORS = "not-cors"
+    ACTUAL_ALLOWED = "actual-allowed"
+    ACTUAL_REFUSED = "actual-refused"
+    PREFLIGHT_GRANTED = "preflight-granted"
+    PREFLIGHT_REFUSED = "preflight-refused"
+
+
+class Reason(Enum):
+    """Why a request is refused. ``docs/refusals.md`` explains each."""
+
+    METHOD_MALFORMED = "method-malformed"
+    METHOD_FORBIDDEN = "method-forbidden"
+    ORIGIN_TOO_LONG = "origin-too-long"
+    ORIGIN_NULL = "origin-null"
+    ORIGIN_MALFORMED = "origin-malformed"
+    ORIGIN_NOT_ALLOWED = "origin-not-allowed"
+    ORIGIN_CHECK_FAILED = "origin-check-failed"
+    METHOD_NOT_ALLOWED = "method-not-allowed"
+    HEADERS_TOO_LONG = "headers-too-long"
+    HEADERS_MALFORMED = "headers-malformed"
+    HEADERS_NOT_ALLOWED = "headers-not-allowed"
+
+
+class Decision(NamedTuple):
+    """The answer to a request, or what to add to the app's.
+
+    *status* is ``None`` for actual requests, whose status is the app's; *headers* are to be added; *passed* are those
+    of the steps that a refused preflight did pass, which a debug answer may send; *reason* says why, if refused;
+    *error* is what a callable ``allow_origins`` raised.
+    """
+
+    outcome: Outcome
+    status: int | None = None
+    headers: HeaderList = ()
+    reason: Reason | None = None
+    passed: HeaderList = ()
+    error: Exception | None = None
+
+
+def negotiate(policy: Policy, facts: RequestFacts) -> Decision:
+    """Decide about a request. Never raises, whatever the facts; the work is bounded, whatever their length."""
+    if callable(policy.allow_origins):  # whoever asks a callable wants its answer of now
+        return _decide(policy, facts)
+    preflight = facts.is_preflight
+    question = (preflight, facts.origin, *facts[2:4]) if preflight else (preflight, facts.origin)
+    known: Decision | None = policy.remembered.get(question)
+    if known is not None:
+        return known
+    decision = _decide(policy, facts)
+    if sum(len(text) for text in facts[1:4] if text is not None) <= _LONGEST_REMEMBERED:
+        if len(policy.remembered) >= _MOST_REMEMBERED:
+            policy.remembered.clear()
+        policy.remembered[question] = decision
+    return decision
+
+
+def _decide(policy: Policy, facts: RequestFacts) -> Decision:
+    if facts.origin is None:
+        return Decision(Outcome.NOT_CORS, headers=_without_origin(policy))
+    if facts.is_preflight:
+        return _decide_preflight(policy, facts)
+    return _decide_actual(policy, facts)
+
+
+# ---------------------------------------------------------------------------------------
+# Actual requests: https://fetch.spec.whatwg.org/#http-responses
+# ---------------------------------------------------------------------------------------
+
+
+def _decide_actual(policy: Policy, facts: RequestFacts) -> Decision:
+    if policy.allow_origins == fetch.WILDCARD:
+        return Decision(Outcome.ACTUAL_ALLOWED, headers=_without_origin(policy))
+    reason, error = _check_origin(policy, facts)
+    if reason is not None:
+        return Decision(Outcome.ACTUAL_REFUSED, headers=(_VARY,), reason=reason, error=error)
+    return Decision(Outcome.ACTUAL_ALLOWED, headers=(*_cors_check(policy, facts), *_exposed(policy), _VARY))
+
+
+def _without_origin(policy: Policy) -> HeaderList:
+    """What needs no ``Origin``: the constant answer of a ``"*"`` policy, so that caches may share it."""
+    if policy.allow_origins == fetch.WILDCARD:
+        return ((fetch.ALLOW_ORIGIN, fetch.WILDCARD), *_exposed(policy))
+    return (_VARY,)
+
+
+def _exposed(policy: Policy) -> HeaderList:
+    if policy.expose_headers == fetch.WILDCARD:
+        return ((fetch.EXPOSE_HEADERS, fetch.WILDCARD),)
+    return _list(fetch.EXPOSE_HEADERS, policy.exposed)
+
+
+# ---------------------------------------------------------------------------------------
+# Preflights, step by step as the browser will check the answer:
+# https://fetch.spec.whatwg.org/#cors-preflight-fetch
+# ---------------------------------------------------------------------------------------
+
+
+def _decide_preflight(policy: Policy, facts: RequestFacts) -> Decision:
+    method, headers = facts.wanted_method or "", facts.wanted_headers or ""
+    reason = _flaw_of_method(method)
+    if reason is not None:
+        return _refuse(reason)
+    reason, error = _check_origin(policy, facts)
+    if reason is not None:
+        return _refuse(reason, error=error)
+    passed = _cors_check(policy, facts)
+    if not policy.allows_method(method):
+        return _refuse(Reason.METHOD_NOT_ALLOWED, passed)
+    passed += _allowed_methods(policy, method)
+    names = _read_header_names(headers)
+    if isinstance(names, Reason):
+        return _refuse(names, passed)
+    allowed = tuple(name for name in names if policy.allows_header(name))
+    if len(allowed) < len(names):
+        # each name is a step of its own, so those that passed are named: a console then names one that did not
+        return _refuse(Reason.HEADERS_NOT_ALLOWED, passed + _list(fetch.ALLOW_HEADERS, allowed))
+    answer = passed + _allowed_headers(policy, allowed) + _max_age(policy)
+    return Decision(Outcome.PREFLIGHT_GRANTED, policy.preflight_status, (*answer, _VARY_PREFLIGHT))
+
+
+def _refuse(reason: Reason, passed: HeaderList = (), error: Exception | None = None) -> Decision:
+    return Decision(Outcome.PREFLIGHT_REFUSED, 403, (_VARY_PREFLIGHT,), reason, passed, error)
+
+
+def _flaw_of_method(method: str) -> Reason | None:
+    if len(method) > MAX_METHOD_LENGTH or method == fetch.WILDCARD or not fetch.is_token(method):
+        return Reason.METHOD_MALFORMED
+    return Reason.METHOD_FORBIDDEN if fetch.is_forbidden_method(method) else None
+
+
+def _check_origin(policy: Policy, facts: RequestFacts) -> tuple[Reason | None, Exception | None]:
+    origin = facts.origin or ""
+    if len(origin) > MAX_ORIGIN_LENGTH:
+        return Reason.ORIGIN_TOO_LONG, None
+    try:
+        if policy.ask_about_origin(origin, facts.environ):
+            return None, None
+    except Exception as error:  # noqa: BLE001 - a callable may raise what it likes, and must never grant by it
+        return Reason.ORIGIN_CHECK_FAILED, error
+    if origin == fetch.NULL_ORIGIN:
+        return Reason.ORIGIN_NULL, None
+    return (Reason.ORIGIN_NOT_ALLOWED if parse_origin(origin) else Reason.ORIGIN_MALFORMED), None
+
+
+def _cors_check(policy: Policy, facts: RequestFacts) -> HeaderList:
+    """What the CORS check wants to see: https://fetch.spec.whatwg.org/#concept-cors-check"""
+    everyone = policy.allow_origins == fetch.WILDCARD
+    origin = (fetch.ALLOW_ORIGIN, fetch.WILDCARD if everyone else facts.origin or "")
+    return (origin, (fetch.ALLOW_CREDENTIALS, "true")) if policy.allow_credentials else (origin,)
+
+
+def _allowed_methods(policy: Policy, wanted: str) -> HeaderList:
+    """All methods of the policy, since browsers remember them; with credentials ``*`` would mean a method "*"."""
+    if policy.allow_methods == fetch.WILDCARD:
+        return _list(fetch.ALLOW_METHODS, (wanted if policy.allow_credentials else fetch.WILDCARD,))
+    return _list(fetch.ALLOW_METHODS, policy.methods)
+
+
+def _read_header_names(value: str) -> list[str] | Reason:
+    """The names asked for, or why they cannot be read; bounded before anything is split."""
+    if len(value) > MAX_REQUEST_HEADERS_LENGTH or value.count(",") > MAX_REQUEST_HEADERS_COUNT:
+        return Reason.HEADERS_TOO_LONG
+    names = fetch.split_list(value)
+    return names if all(map(fetch.is_token, names)) else Reason.HEADERS_MALFORMED
+
+
+def _allowed_headers(policy: Policy, wanted: tuple[str, ...]) -> HeaderList:
+    """All headers of the policy; under ``*`` those asked for, so that no browser remembers more than was checked."""
+    return _list(fetch.ALLOW_HEADERS, wanted if policy.allows_any_header else policy.headers)
+
+
+def _max_age(policy: Policy) -> HeaderList:
+    return () if policy.max_age is None else ((fetch.MAX_AGE, str(policy.max_age)),)
+
+
+def _list(name: str, values: tuple[str, ...]) -> HeaderList:
+    return ((name, ", ".join(values)),) if values else ()
