@@ -21,7 +21,7 @@ import json as json_module
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.message import Message
 from enum import Enum
 from http.client import HTTPResponse
@@ -292,7 +292,7 @@ class Browser:
         headers = [("Accept", "*/*"), (words.REQUEST_METHOD, request.method)]
         if unsafe_names := request.unsafe_names():
             headers.append((words.REQUEST_HEADERS, ",".join(unsafe_names)))  # no space, says the standard's note
-        headers += _referer(request) + [(words.ORIGIN, request.serialized_origin())]
+        headers += [*_referer(request), (words.ORIGIN, request.serialized_origin())]
         exchange = self._send(request, headers, preflight=True).exchange
         # The standard asks for an ok status after the CORS check and names no order for the diagnosis.
         # A redirect comes first, as in Chromium: it is the cause when it lacks the headers too.
@@ -495,7 +495,7 @@ def _script_method(method: str) -> str:
 
 # https://fetch.spec.whatwg.org/#concept-headers-append, under the guard "request"
 def _script_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> list[tuple[str, str]]:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    pairs = cast("Iterable[tuple[str, str]]", headers.items() if isinstance(headers, Mapping) else headers or ())
     given = [(name, value.strip(words.WHITESPACE)) for name, value in pairs]
     for name, value in given:
         if not words.is_token(name) or not words.is_header_value(value):
@@ -589,13 +589,15 @@ def _run(app: WSGIApplication, environ: WSGIEnvironment) -> tuple[tuple[int, Hea
     iterable = app(environ, start_response)
     try:
         for chunk in iterable:
-            chunks.append(chunk)  # noqa: PERF402: not at once, `start_response` looks at them
+            chunks.append(chunk)
     finally:
-        if hasattr(iterable, "close"):
-            iterable.close()
+        getattr(iterable, "close", _nothing)()
     if not heads or not all(isinstance(chunk, bytes) for chunk in chunks):
         return None, b""
     return _head(*heads[-1]), b"".join(chunks)
+
+
+def _nothing() -> None: ...
 
 
 _STATUS_LINE = re.compile(r"([2-9][0-9]{2})(?: [^\0\r\n]*)?")
@@ -765,6 +767,9 @@ def _rewrite_for_redirect(request: _Request, status: int, location: _URL) -> Non
     request.headers = [(name, value) for name, value in request.headers if name.lower() not in dropped]
 
 
+_CacheKey = tuple[str, _URL, bool]  # origin, URL, with credentials
+
+
 # https://fetch.spec.whatwg.org/#cors-preflight-cache
 class _PreflightCache:
     """Entries by origin, URL, credentials and method or header name. One page, so no network partition key."""
@@ -772,7 +777,7 @@ class _PreflightCache:
     def __init__(self, limit: int | None) -> None:
         self.now = 0.0
         self._limit = limit
-        self._entries: dict[tuple[str, _URL, bool, str, str], _CacheEntry] = {}
+        self._entries: dict[tuple[_CacheKey, str, str], _CacheEntry] = {}
 
     # https://fetch.spec.whatwg.org/#http-fetch, the two conditions for a preflight
     def lacks(self, request: _Request) -> bool:
@@ -787,16 +792,17 @@ class _PreflightCache:
         if self._limit is not None:
             max_age = min(max_age, self._limit)
         items = [("method", method) for method in methods] + [("header", name.lower()) for name in names]
+        key = _cache_key(request)
         for kind, value in items:
             if entry := self._match(request, kind, value):
                 entry.max_age = max_age  # and not `stored`: the standard counts from "storing the entry"
             else:
-                self._entries[(*_cache_key(request), kind, value)] = _CacheEntry(self.now, max_age)
+                self._entries[key, kind, value] = _CacheEntry(self.now, max_age)
 
     # https://fetch.spec.whatwg.org/#concept-cache-clear
     def clear(self, request: _Request) -> None:
         key = _cache_key(request)[:2]
-        self._entries = {entry: value for entry, value in self._entries.items() if entry[:2] != key}
+        self._entries = {entry: value for entry, value in self._entries.items() if entry[0][:2] != key}
 
     # https://fetch.spec.whatwg.org/#concept-cache-match
     def _match(self, request: _Request, kind: str, value: str) -> _CacheEntry | None:
@@ -804,7 +810,7 @@ class _PreflightCache:
         values = [value] if value in words.NON_WILDCARD_REQUEST_HEADERS else [value, words.WILDCARD]
         for with_credentials in {True, credentials}:
             for candidate in values:
-                entry = self._entries.get((origin, url, with_credentials, kind, candidate))
+                entry = self._entries.get(((origin, url, with_credentials), kind, candidate))
                 if entry and self.now < entry.stored + entry.max_age:
                     return entry
         return None
@@ -816,7 +822,7 @@ class _CacheEntry:
     max_age: int
 
 
-def _cache_key(request: _Request) -> tuple[str, _URL, bool]:
+def _cache_key(request: _Request) -> _CacheKey:
     return request.serialized_origin(), request.url, request.credentials == "include"
 
 
@@ -857,7 +863,7 @@ def _readable(request: _Request, exchange: Exchange) -> Headers:
 
 
 # https://fetch.spec.whatwg.org/#main-fetch, "Let headerNames be the result of extracting"
-def _exposed(request: _Request, exchange: Exchange) -> set[str] | None:
+def _exposed(request: _Request, exchange: Exchange) -> frozenset[str] | None:
     """Names in lower case; ``None``: all."""
     names = _extract(words.EXPOSE_HEADERS, exchange) or []
     if request.credentials != "include" and words.WILDCARD in names:

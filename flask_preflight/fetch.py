@@ -200,9 +200,7 @@ def is_forbidden_request_header_value(name: str, value: str) -> bool:
 
 
 # https://fetch.spec.whatwg.org/#request-body-header-name: dropped where a redirect drops the body
-REQUEST_BODY_HEADERS: Final = frozenset(
-    {"content-encoding", "content-language", "content-location", "content-type"}
-)
+REQUEST_BODY_HEADERS: Final = frozenset({"content-encoding", "content-language", "content-location", "content-type"})
 
 # ---------------------------------------------------------------------------------------
 # Request headers that need no preflight: https://fetch.spec.whatwg.org/#cors-safelisted-request-header
@@ -221,9 +219,7 @@ _LANGUAGE_VALUE = re.compile(r"[0-9A-Za-z *,\-.;=]*")
 # https://mimesniff.spec.whatwg.org/#parse-a-mime-type, as far as the essence; parameters cannot fail
 _MIME_ESSENCE = re.compile(rf"[\t\n\r ]*({_TOKEN.pattern}/{_TOKEN.pattern})[\t\n\r ]*(?:;.*)?", re.DOTALL)
 
-_SAFELISTED_MIME_TYPES = frozenset(
-    {"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"}
-)
+_SAFELISTED_MIME_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 
 # https://fetch.spec.whatwg.org/#simple-range-header-value, with a start and without white space
 _SIMPLE_RANGE = re.compile("bytes=([0-9]+)-([0-9]*)")

@@ -29,6 +29,7 @@ LAYERS = {
     "extension": ("policy engine explain wsgi", "blinker flask werkzeug"),
     # The tests' judge: it knows the standard's words and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),
+    "pytest_plugin": ("browser", "pytest"),
     # The door, which opens each room when it is asked for.
     "__init__": ("problems policy engine wsgi extension", ""),
 }
