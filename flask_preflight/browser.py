@@ -424,11 +424,20 @@ _FORBIDDEN_IN_HOST = re.compile(r"[\0-\x20\"#%/:<>?@\[\\\]^`{|}\x7f]")
 _C0_OR_SPACE = "".join(map(chr, range(0x21)))
 _TAB_OR_NEWLINE = re.compile(r"[\t\n\r]")
 
+# https://url.spec.whatwg.org/#special-authority-ignore-slashes-state
+_SLASHES = re.compile(r"\A(https?:)[/\\]{2,}", re.IGNORECASE)
+
+# The standard has no limit; engines stop between one and two million.
+_LONGEST_URL = 65_536
+
 
 def _parse_url(text: str, base: str | None = None) -> _URL:
     """``ValueError`` if *text* is no URL, or none with a host where the scheme is ``http`` or ``https``."""
+    if len(text) > _LONGEST_URL:
+        raise ValueError(f"{_shown(text)} is longer than servers read")
     text = _TAB_OR_NEWLINE.sub("", text.strip(_C0_OR_SPACE))
-    parts = urlsplit(iri_to_uri(urljoin(base, text) if base else text))
+    text, is_absolute = _SLASHES.subn(r"\1//", text)
+    parts = urlsplit(iri_to_uri(text if is_absolute or not base else urljoin(base, text)))
     host = _host(parts.hostname or "")
     default_port = _DEFAULT_PORTS.get(parts.scheme)
     if not parts.scheme or (default_port and not host):
