@@ -653,6 +653,9 @@ class _SameSitePolicy(DefaultCookiePolicy):
         return cast(_CookieRequest, request).same_site or (mode not in ("lax", "strict"))
 
 
+# Engines keep 4096 bytes of name and value, and 1024 of an attribute.
+_LONGEST_COOKIE = 8192
+
 _SAME_SITE = re.compile(r";[ \t]*samesite[ \t]*=", re.IGNORECASE)
 
 
@@ -660,8 +663,9 @@ def _set_cookie_lines(exchange: Exchange) -> HTTPResponse:
     """The answer in the form in which the cookie jar reads it: an object with ``info()``."""
     message = Message()
     for value in exchange.response_headers.getlist("Set-Cookie"):
-        # The jar keeps names of attributes that it does not know as they are spelled.
-        message["Set-Cookie"] = _SAME_SITE.sub("; SameSite=", value)
+        if len(value) <= _LONGEST_COOKIE:
+            # The jar keeps names of attributes that it does not know as they are spelled.
+            message["Set-Cookie"] = _SAME_SITE.sub("; SameSite=", value)
     return cast(HTTPResponse, _Info(message))
 
 
@@ -706,7 +710,7 @@ def _origin_step(value: str) -> Step:
 def _extract(name: str, exchange: Exchange) -> list[str] | None:
     """The elements of all lines; none if the header is absent; ``None`` is the standard's failure."""
     elements = [item for line in exchange.response_headers.getlist(name) for item in words.split_list(line)]
-    return elements if all(words.is_token(element) for element in elements) else None
+    return elements if words.are_tokens(elements) else None
 
 
 def _extract_or_block(name: str, step: Step, request: _Request, exchange: Exchange) -> list[str]:
@@ -802,7 +806,7 @@ class _PreflightCache:
             max_age = min(max_age, self._limit)
         items = [("method", method) for method in methods] + [("header", name.lower()) for name in names]
         key = _cache_key(request)
-        for kind, value in items:
+        for kind, value in dict.fromkeys(items):
             if entry := self._match(request, kind, value):
                 entry.max_age = max_age  # and not `stored`: the standard counts from "storing the entry"
             else:

@@ -923,7 +923,7 @@ def test_no_hang_and_no_exception_but_corserror(header: str, lines: list[str]) -
             said.append(str(error))
     assert all(len(text) < 10_000 for text in said)
     assert set("".join(said)) <= {"\n", "‘", "’", *map(chr, range(32, 127))}
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 @pytest.mark.parametrize(
