@@ -7,7 +7,6 @@ MiniBrowser to stdout, Firefox by Marionette, its built-in remote control. Every
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import queue
@@ -21,11 +20,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cases import Case, Outcome, Server, url_of, watched
+from cases import Case, Outcome, Server, cached, url_of, watched
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 if TYPE_CHECKING:
@@ -88,7 +87,7 @@ async function run({id, opaque, fetches}) {
 
 
 class Quiet(WSGIRequestHandler):
-    def log(self, type: str, message: str, *args: Any) -> None: ...
+    def log(self, *_: Any) -> None: ...
 
 
 @contextmanager
@@ -236,7 +235,9 @@ class Session:
                 self._desk.results.get(timeout=SECONDS_TO_START)
             except queue.Empty:
                 raise TimeoutError(f"{self.engine} did not open the page: {self._output.read_text()[-2000:]}") from None
-            self._console: Console = MarionetteConsole(profile) if self.engine is FIREFOX else OutputConsole(self._output)
+            self._console: Console = (
+                MarionetteConsole(profile) if self.engine is FIREFOX else OutputConsole(self._output)
+            )
             self._exits = exits.pop_all()
         self._warm_up()
         return self
@@ -247,11 +248,7 @@ class Session:
     def _warm_up(self) -> None:
         # The first use of a new Firefox's preflight cache loses what is in it.
         if self.engine is FIREFOX:
-            from cases import cached
-
-            warm_up = cached("warm-up", "200 [PUT]")
-            self.server.cases[warm_up.id] = warm_up
-            self.run([warm_up])
+            self.run([cached("warm-up", "200 [PUT]")])
 
     def fetch_all(self, jobs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         """Let the page do all *jobs*; what came of each, by id."""
@@ -290,15 +287,24 @@ class Session:
 
     def _outcomes(self, case: Case, results: list[dict[str, Any]]) -> list[Outcome]:
         log = self.server.take_log(case.id)
-        if len(case.fetches) == 1:
-            logs = [log]
-        else:
-            logs = [tuple(part.split()) for part in " ".join(log).split(MARK)]
-        return [outcome(result, requests) for result, requests in zip(results, logs, strict=False)]
+        parts = " ".join(log).split(MARK) if len(case.fetches) > 1 else [" ".join(log)]
+        return [outcome(result, tuple(part.split())) for result, part in zip(results, parts, strict=False)]
 
-    def console(self) -> list[str]:
-        """What the console said since the last call, as far as it is about CORS."""
-        return self._console.read()
+    def console(self) -> dict[str, list[str]]:
+        """What the console said about CORS since the last call, in order, by the case in the URL."""
+        said: dict[str, list[str]] = {}
+        before = ""
+        for line in self._console.read():
+            # WebKit gives the reason first and the URL on the next line; the others have both on one.
+            about = _WEBKIT_URL.match(line) if self.engine is WEBKIT else _URL.search(line)
+            if about:
+                said.setdefault(about[1], []).append(before if self.engine is WEBKIT else line)
+            before = line
+        return said
+
+
+_URL = re.compile("https?://[^/]+/([0-9A-Za-z_-]+)")
+_WEBKIT_URL = re.compile(f"Fetch API cannot load {_URL.pattern}.* due to access control checks")
 
 
 def outcome(result: dict[str, Any], requests: tuple[str, ...]) -> Outcome:
@@ -386,6 +392,8 @@ class OutputConsole(Console):
 class MarionetteConsole(Console):
     """https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html"""
 
+    _CORS = re.compile(r'Cross-Origin Request Blocked: .*(?="\])')
+
     def __init__(self, profile: Path) -> None:
         port = int(wait_for(profile / "MarionetteActivePort"))
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
@@ -393,16 +401,20 @@ class MarionetteConsole(Console):
         self._receive()
         self._send("WebDriver:NewSession", {})
         self._send("Marionette:SetContext", {"value": "chrome"})
-        self._script(
-            "window.heard = []; window.ear = {observe: message => window.heard.push(message.errorMessage || "
-            "message.message), QueryInterface: ChromeUtils.generateQI(['nsIConsoleListener'])};"
-            "Services.console.registerListener(window.ear)"
-        )
+        self._script("""
+            window.heard = [];
+            window.ear = {
+                observe: message => window.heard.push(message.message),
+                QueryInterface: ChromeUtils.generateQI(["nsIConsoleListener"]),
+            };
+            Services.console.registerListener(window.ear);
+        """)
 
     def read(self) -> list[str]:
         time.sleep(1)  # messages come late
         heard: list[str] = self._script("return window.heard.splice(0)")["value"]
-        return [message for message in heard if message.startswith("Cross-Origin Request Blocked")]
+        found = (self._CORS.search(message) for message in heard)
+        return [match[0] for match in found if match]
 
     def _script(self, script: str) -> Any:
         return self._send("WebDriver:ExecuteScript", {"script": script, "args": [], "sandbox": "system"})
