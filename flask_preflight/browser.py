@@ -959,7 +959,7 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     Step.ALLOW_ORIGIN_MISMATCH: _Explanation(
         "cors-check",
         "Access-Control-Allow-Origin is {value}; it must be {origin}, byte for byte.{difference}",
-        "Allow {origin} on the server, and send it back in Access-Control-Allow-Origin.",
+        "{advice}",
         "The 'Access-Control-Allow-Origin' header has a value '{value}' that is not equal to the supplied origin."
         " Have the server send the header with a valid value.",
         _FIREFOX_MISMATCH,
@@ -1076,6 +1076,12 @@ def _block(step: Step, request: _Request, exchange: Exchange, **facts: str) -> N
     origin, header = request.serialized_origin(), facts.get("header", "")
     facts["said"] = f"is '{facts['value']}'" if facts.get("value") else "is missing"
     facts["difference"] = _difference(step, facts.get("value", ""), origin, request.method)
+    facts["advice"] = (
+        "Let the page call the final URL, or serve it from the page's own origin. "
+        "Allow null only for what everybody may read."
+        if origin == words.NULL_ORIGIN
+        else f"Allow {origin} on the server, and send it back in Access-Control-Allow-Origin."
+    )
     facts["header_as_set"] = next((name for name, _ in request.headers if name.lower() == header), header)
     common = {
         "page": request.origin,
