@@ -107,7 +107,13 @@ def test_random_cases(session: Session, seed: int, capsys: pytest.CaptureFixture
     random = Random(seed)
     cases = [random_case(random, f"random-{number}") for number in range(COUNT)]
     assert disagreements(session, cases) == []
-    assert unsaid(session, cases) == []
+    assert unsaid(session, [case for case in cases if not is_misdirected(case)]) == []
+
+
+def is_misdirected(case: Case) -> bool:
+    """Whether a redirect leads nowhere: if more is wrong, each engine complains of something else."""
+    locations = [value for name, value in case.answers["actual"].headers if name == "Location"]
+    return any("{goal}" not in location for location in locations)
 
 
 def refusing(step: Step, *granted: tuple[str, str], status: int = 204, fetch: Fetch = PUT) -> tuple[Step, Case]:
