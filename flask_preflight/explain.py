@@ -6,6 +6,7 @@ sent is shown shortened and escaped.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -29,6 +30,11 @@ _LONGEST_SHOWN: Final = 200
 def escape(text: str) -> str:
     """*text* in quotes, shortened, on one line, in printable ASCII."""
     return ascii(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
+
+
+def escape_error(error: Exception | None) -> str:
+    """What was raised, as `escape` shows it; also where the error cannot say so itself."""
+    return escape("".join(traceback.format_exception_only(error)).strip())
 
 
 def explain(policy: Policy, facts: RequestFacts, decision: Decision) -> str:
@@ -130,7 +136,7 @@ _TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
     ),
     Reason.ORIGIN_NOT_ALLOWED: _origin_not_allowed,
     Reason.ORIGIN_CHECK_FAILED: lambda _, __, decision: (
-        f"The callable in allow_origins failed: {escape(repr(decision.error))}."
+        f"The callable in allow_origins failed: {escape_error(decision.error)}."
     ),
     Reason.METHOD_NOT_ALLOWED: _method_not_allowed,
     Reason.HEADERS_TOO_LONG: lambda *_: (
