@@ -76,9 +76,13 @@ class PreflightMiddleware:
         decision = negotiate(policy, facts)
         if decision.error is not None:
             log_failed_check(facts, decision.error)
-        if decision.status is None:
+        if decision.status is not None:
+            return answer_preflight(policy, facts, decision, start_response, debug=self.debug)
+        environ[_ACTING] = self
+        try:
             return self.app(environ, decorating(start_response, decision))
-        return answer_preflight(policy, facts, decision, start_response, debug=self.debug)
+        finally:
+            environ.pop(_ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def _find_policy(self, environ: WSGIEnvironment) -> Policy | None:
         policy = self._policy  # read once, so that a request is never under two
@@ -91,7 +95,7 @@ class PreflightMiddleware:
 
     def _is_inside_another(self, environ: WSGIEnvironment) -> bool:
         """Whether another one acts on this request already, further out; two would answer with two voices."""
-        outer = environ.setdefault(_ACTING, self)
+        outer = environ.get(_ACTING, self)
         if outer is self:
             return False
         if outer not in self._seen_inside:
