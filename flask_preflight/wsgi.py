@@ -50,12 +50,9 @@ class CorsLayer:
         raise NotImplementedError
 
     def stands_back(self, environ: WSGIEnvironment) -> bool:
-        """Whether another layer further out acts on this request; else this one is the layer to stand back from."""
-        outer: CorsLayer = environ.setdefault(_ACTING, self)
-        if outer is self:
-            return False
-        if not outer.acts_on(environ):
-            environ[_ACTING] = self
+        """Whether another layer further out acts on this request."""
+        outer: CorsLayer = environ.get(_ACTING, self)
+        if outer is self or not outer.acts_on(environ):
             return False
         if outer not in self._seen_inside:
             self._seen_inside.add(outer)
@@ -118,13 +115,17 @@ class PreflightMiddleware(CorsLayer):
                 status, added, body = answer or self._answer_for(policy, environ)
                 start_response(status, [*added])  # lists of their own, since a server may change them
                 return [*body]
-        if environ.setdefault(_ACTING, self) is not self and self.stands_back(environ):
+        if _ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
         if origin is None or len(origin) <= LONGEST_REMEMBERED:
             added = policy.remembered.get(origin) or self._headers_for(policy, environ)
         else:
             added = self._headers_for(policy, environ)
-        return self.app(environ, decorating(start_response, added))
+        environ[_ACTING] = self
+        try:
+            return self.app(environ, decorating(start_response, added))
+        finally:
+            environ.pop(_ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def _headers_for(self, policy: Policy, environ: WSGIEnvironment) -> HeaderList:
         facts = read_facts(environ)

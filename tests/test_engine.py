@@ -367,6 +367,14 @@ def test_table(policy: Policy, facts: RequestFacts, decision: Decision) -> None:
     assert negotiate(policy, facts) == decision, "and so the second time, from memory"
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "GET", "options", ""])
+@pytest.mark.parametrize("origin", [None, "", ORIGIN])
+@pytest.mark.parametrize("wanted", [None, "", "PUT"])
+def test_a_preflight_is_made_of_three(method: str, origin: str | None, wanted: str | None) -> None:
+    is_preflight = method == "OPTIONS" and origin is not None and wanted is not None
+    assert RequestFacts(method, origin, wanted, "x-a").is_preflight == is_preflight
+
+
 def test_every_reason_but_the_callable_s_stands_in_the_table() -> None:
     reasons = {decision.reason for _, requests in TABLE.values() for _, decision in requests.values()}
     assert reasons == {None, *Reason} - {Reason.ORIGIN_CHECK_FAILED}

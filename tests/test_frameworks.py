@@ -243,7 +243,7 @@ STORIES = {
     "500": ("GET /broken", 500, "X-Total", "Origin"),
     "redirect": ("GET /moved", 302, "X-Total", "Origin"),
     "stream": ("GET /stream", 200, "X-Total", "Origin"),
-    "own-headers": ("GET /own", 200, "X-Own, X-Total", "*"),
+    "own-headers": ("GET /own", 200, "X-Total, X-Own", "*"),
 }
 # Falcon's error pages are in JSON or XML, as the client likes.
 FALCON_ERRORS = ("404", "405", "500")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import logging
@@ -1003,6 +1004,51 @@ def test_one_that_calls_itself_is_not_inside_another(caplog: pytest.LogCaptureFi
     middleware = PreflightMiddleware(forwards, POLICY)
     assert ask(middleware).headers == TEXT + ALLOWED
     assert caplog.records == []
+
+
+def lazy(app: WSGIApplication) -> WSGIApplication:
+    def generator(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        yield from app(environ, start_response)
+
+    return generator
+
+
+def test_the_outer_one_stands_even_if_the_inner_one_runs_late() -> None:
+    spy = Spy()
+    outer = PreflightMiddleware(lazy(PreflightMiddleware(spy, INNER.override(expose_headers=[]))), POLICY)
+    assert ask(outer).headers == TEXT + ALLOWED
+    assert ask_preflight(outer).only(*(name for name, _ in GRANTED)) == GRANTED
+    assert spy.calls == 1
+
+
+def cascade(*apps: WSGIApplication) -> WSGIApplication:
+    """Ask one app after the other, with the same environ, until one finds something."""
+
+    def ask_all(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        for app in apps:
+            answer = serve(app, environ)
+            if answer.status != "404 Not Found":
+                break
+        start_response(answer.status, answer.headers)
+        return [answer.body]
+
+    return ask_all
+
+
+@pytest.mark.parametrize("first", [Spy(status="404 Not Found"), copying(Spy(status="404 Not Found"))])
+def test_one_beside_another_is_not_inside_it(first: WSGIApplication, caplog: pytest.LogCaptureFixture) -> None:
+    app = cascade(PreflightMiddleware(first, INNER), PreflightMiddleware(Spy(), POLICY))
+    assert ask(app).headers == TEXT + ALLOWED
+    assert caplog.records == []
+
+
+def test_no_trace_is_left_in_the_environ() -> None:
+    for app in (Spy(), raises_before_start):
+        environ = make_environ(Origin=ORIGIN)
+        keys = set(environ)
+        with contextlib.suppress(ZeroDivisionError):
+            serve(PreflightMiddleware(app, POLICY), environ)
+        assert set(environ) == keys
 
 
 def test_repr_names_the_app() -> None:
