@@ -51,8 +51,8 @@ class CorsLayer:
 
     def stands_back(self, environ: WSGIEnvironment) -> bool:
         """Whether another layer further out acts on this request."""
-        outer: CorsLayer = environ.get(_ACTING, self)
-        if outer is self or not outer.acts_on(environ):
+        outer: CorsLayer | None = environ.get(_ACTING)
+        if outer is None or outer is self or not outer.acts_on(environ):
             return False
         if outer not in self._seen_inside:
             self._seen_inside.add(outer)
@@ -115,7 +115,7 @@ class PreflightMiddleware(CorsLayer):
                 status, added, body = answer or self._answer_for(policy, environ)
                 start_response(status, [*added])  # lists of their own, since a server may change them
                 return [*body]
-        if _ACTING in environ and self.stands_back(environ):
+        if environ.get(_ACTING) is not None and self.stands_back(environ):
             return self.app(environ, start_response)
         if origin is None or len(origin) <= LONGEST_REMEMBERED:
             added = policy.remembered.get(origin) or self._headers_for(policy, environ)
@@ -125,7 +125,7 @@ class PreflightMiddleware(CorsLayer):
         try:
             return self.app(environ, decorating(start_response, added))
         finally:
-            environ.pop(_ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
+            environ[_ACTING] = None  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def _headers_for(self, policy: Policy, environ: WSGIEnvironment) -> HeaderList:
         facts = read_facts(environ)

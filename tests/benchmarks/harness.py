@@ -179,7 +179,7 @@ def _calibrate(batch: Batch, plan: Plan) -> tuple[int, int]:
     while seconds < plan.batch_seconds / 4:
         count *= 2
         seconds = _whole(batch, count)
-    one = seconds / count
+    one = min(seconds, _whole(batch, count), _whole(batch, count)) / count  # equal contenders need equal batches
     rounds = plan.rounds if one < plan.batch_seconds else max(3, round(_SLOW_SECONDS / one))
     return max(1, round(plan.batch_seconds / one)), min(plan.rounds, rounds)
 
