@@ -44,6 +44,9 @@ preflight_refused = _signals.signal("preflight-refused")
 _NAME: Final = "preflight"
 _PREFIX: Final = "PREFLIGHT_"
 
+# The request as this layer has got it
+_ASKED: Final = "flask_preflight.asked"
+
 
 class Preflight:
     """CORS for Flask apps: preflights are answered before anything of the app runs, by the policy of the view.
@@ -201,12 +204,13 @@ class _FlaskLayer(CorsLayer):
         table = self._state.table  # read once, so that a request is never under two
         if self.stands_back(environ):
             return self.app(environ, start_response)
+        asked = environ[_ASKED] = environ.copy()  # mounts further in change what they are given
         facts = read_facts(environ)
         if facts.is_preflight:
             return self._answer_preflight(table, facts, environ, start_response)
 
         def decide() -> Decision | None:
-            policy = table.for_response(environ)
+            policy = table.for_response(asked)
             return None if policy is None else _decide(policy, facts)
 
         try:
@@ -220,10 +224,11 @@ class _FlaskLayer(CorsLayer):
             raise
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
-        facts, table = read_facts(environ), self._state.table
+        asked: WSGIEnvironment = environ.get(_ASKED, environ)
+        facts, table = read_facts(asked), self._state.table
         if facts.is_preflight:
-            return table.for_preflight(environ, facts.wanted_method or "").policy is not None
-        return table.for_request(environ) is not None
+            return table.for_preflight(asked, facts.wanted_method or "").policy is not None
+        return table.for_request(asked) is not None
 
     def _answer_preflight(
         self, table: RouteTable, facts: RequestFacts, environ: WSGIEnvironment, start_response: StartResponse
