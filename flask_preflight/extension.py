@@ -16,7 +16,7 @@ from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, nego
 from flask_preflight.explain import explain, nearest_origin
 from flask_preflight.policy import FIELDS, Policy, keep, merge
 from flask_preflight.problems import PolicyError, Problem, flaw
-from flask_preflight.routes import Found, RouteTable
+from flask_preflight.routes import Found, RouteTable, current_request
 from flask_preflight.wsgi import (
     CorsLayer,
     answer_preflight,
@@ -221,8 +221,10 @@ class _FlaskLayer(CorsLayer):
         if facts.is_preflight:
             return self._answer_preflight(table, facts, environ, start_response)
 
+        around = current_request()
+
         def decide() -> Decision | None:
-            policy = table.for_response(asked)
+            policy = table.for_response(asked, around)
             return None if policy is None else _decide(policy, facts)
 
         try:

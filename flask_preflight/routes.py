@@ -23,7 +23,7 @@ from flask_preflight.problems import PolicyError, Problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-    from flask import Flask
+    from flask import Flask, Request
 
 # How many redirects a URL may take to its view
 _MOST_HOPS: Final = 5
@@ -150,9 +150,13 @@ class RouteTable:
 
     # -- responses ------------------------------------------------------------------------
 
-    def for_response(self, environ: WSGIEnvironment) -> Policy | None:
-        """The policy of the view that has made the response which is just starting; ``None`` if it is exempt."""
-        if not has_request_context() or current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
+    def for_response(self, environ: WSGIEnvironment, around: Request | None) -> Policy | None:
+        """The policy of the view that has made the response which is just starting; ``None`` if it is exempt.
+
+        *around* was Flask's current request before the app was called, as when a view or a test calls an app.
+        """
+        now = current_request()
+        if now is None or now is around or current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
             return self.for_request(environ)
         if request.url_rule is not None:
             return self.policy_of(request.url_rule, request.method)
@@ -174,6 +178,11 @@ class RouteTable:
         if adapter is None:  # an override of the app's, since there is a request
             raise NotFound
         return adapter
+
+
+def current_request() -> Request | None:
+    """The request that Flask's context is of, if there is one."""
+    return request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
 
 
 def _match(adapter: MapAdapter, method: str) -> Rule:

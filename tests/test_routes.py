@@ -804,6 +804,16 @@ def test_without_flasks_context_the_request_is_matched_anew(build: Callable[[], 
         check(app, row)
 
 
+def test_a_request_around_the_call_is_not_the_one_to_judge_by() -> None:
+    """As when a view calls its own app, or a test runs within a context of the app."""
+    app = slashes()
+    layer: Any = app.wsgi_app
+    layer.app = Deferring(layer.app)
+    with app.test_request_context("/file", method="PUT"):
+        for row in TABLE[slashes]:
+            check(app, row)
+
+
 def test_what_a_mount_within_answers_has_the_policy_of_its_preflight() -> None:
     """Dispatchers change the environ, and for the changed one the app might have quite another view."""
     within = new_app(protected=False)
