@@ -5,18 +5,18 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from blinker import Namespace
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, negotiate, refuse_preflight
 from flask_preflight.explain import explain, nearest_origin
-from flask_preflight.policy import FIELDS, Policy, check_fields, merge
+from flask_preflight.policy import FIELDS, Policy, keep, merge
 from flask_preflight.problems import PolicyError, Problem, flaw
-from flask_preflight.routes import Found, RouteTable
+from flask_preflight.routes import Found, RouteTable, current_request
 from flask_preflight.wsgi import (
     CorsLayer,
     answer_preflight,
@@ -44,6 +44,14 @@ preflight_refused = _signals.signal("preflight-refused")
 _NAME: Final = "preflight"
 _PREFIX: Final = "PREFLIGHT_"
 
+# The request as this layer has got it
+_ASKED: Final = "flask_preflight.asked"
+
+# How many layers of middleware are searched for ProxyFix; some object might be its own
+_DEEPEST: Final = 100
+
+Levels: TypeAlias = tuple[Mapping[str, Any], ...]
+
 
 class Preflight:
     """CORS for Flask apps: preflights are answered before anything of the app runs, by the policy of the view.
@@ -61,8 +69,7 @@ class Preflight:
     """
 
     def __init__(self, app: Flask | None = None, **changes: Unpack[PolicyChanges]) -> None:
-        check_fields(changes)
-        self._changes = changes
+        self._changes = keep(changes)
         if app is not None:
             self.init_app(app)
 
@@ -74,10 +81,10 @@ class Preflight:
         :raises RuntimeError: if the app has been initialised before.
         :raises TypeError: for an unknown field.
         """
-        check_fields(changes)
+        levels = (self._changes, keep(changes))
         if _NAME in app.extensions:
             raise RuntimeError(f"{app!r} has a Preflight already; one for each app, so drop this init_app()")
-        state = _AppState(app, (self._changes, changes))
+        state = _AppState(app, levels)
         state.build_table()
         if _contains_proxy_fix(app.wsgi_app):
             logger.warning("ProxyFix of %r is inside of Preflight, which so sees the proxy's host: apply it later", app)
@@ -97,16 +104,15 @@ class Preflight:
         :raises PolicyError: if that makes the policy of any view invalid; then nothing changes.
         :raises TypeError: for an unknown field.
         """
-        check_fields(changes)
-        _state_of(app).reconfigure(changes)
+        _state_of(app).reconfigure(keep(changes))
 
 
 class _AppState:
     """What the extension knows of one app; kept in ``app.extensions["preflight"]``."""
 
-    def __init__(self, app: Flask, levels: tuple[PolicyChanges, ...]) -> None:
+    def __init__(self, app: Flask, levels: Levels) -> None:
         self.app = app
-        self.logged: set[tuple[Reason | None, str | None, str | None]] = set()
+        self.logged: dict[tuple[Reason | None, str | None, str | None], object] = {}
         self._levels = levels
         self._lock = Lock()
         self._table: RouteTable | None = None
@@ -131,16 +137,16 @@ class _AppState:
 
     def reconfigure(self, changes: PolicyChanges) -> None:
         with self._lock:
-            levels = (*self._levels, changes)
+            levels = _on_top_of(self._levels, changes)
             table = self.build_table(levels)
             table.check()
             self._levels = levels
             if self._table is not None:
                 self._table = table
 
-    def build_table(self, levels: Iterable[PolicyChanges] | None = None) -> RouteTable:
+    def build_table(self, levels: Levels | None = None) -> RouteTable:
         """:raises PolicyError: if the app-wide policy is not valid."""
-        levels = tuple(self._levels if levels is None else levels)
+        levels = self._levels if levels is None else levels
         config, problems = _read_config(self.app)
         policy = Policy()
         try:
@@ -160,6 +166,13 @@ def _state_of(app: Flask) -> _AppState:
     return state
 
 
+def _on_top_of(levels: Levels, changes: Mapping[str, Any]) -> Levels:
+    """*changes* as one more level, without what they replace for good: many of them shall not pile up."""
+    replaced = {name for name, value in changes.items() if not (isinstance(value, tuple) and ... in value)}
+    kept = ({name: value for name, value in level.items() if name not in replaced} for level in levels)
+    return (*filter(None, kept), changes)
+
+
 def _read_config(app: Flask) -> tuple[dict[str, Any], list[Problem]]:
     values = app.config.get_namespace(_PREFIX)
     unknown = [name for name in values if name not in FIELDS]
@@ -176,6 +189,8 @@ def _unknown_key(name: str, value: object) -> tuple[Any, ...]:
 def _in_config(problem: Problem) -> Problem:
     """*problem* as seen from the configuration, where strings of the environment must be JSON to be lists."""
     key = f"{_PREFIX}{problem.field.upper()}"
+    if problem.id == "not-a-bool":
+        problem = problem._replace(hint="write True or False, and in the environment true or false")
     if problem.id == "bare-string":
         parts = json.dumps([part.strip() for part in str(problem.value).split(",")])
         problem = problem._replace(hint=f"write {parts!r}, in the environment too")
@@ -183,7 +198,7 @@ def _in_config(problem: Problem) -> Problem:
 
 
 def _contains_proxy_fix(app: object) -> bool:
-    while app is not None:
+    for _ in range(_DEEPEST):
         if isinstance(app, ProxyFix):
             return True
         app = getattr(app, "app", None)
@@ -201,12 +216,15 @@ class _FlaskLayer(CorsLayer):
         table = self._state.table  # read once, so that a request is never under two
         if self.stands_back(environ):
             return self.app(environ, start_response)
+        asked = environ[_ASKED] = environ.copy()  # mounts further in change what they are given
         facts = read_facts(environ)
         if facts.is_preflight:
             return self._answer_preflight(table, facts, environ, start_response)
 
+        around = current_request()
+
         def decide() -> Decision | None:
-            policy = table.for_response(environ)
+            policy = table.for_response(asked, around)
             return None if policy is None else _decide(policy, facts)
 
         try:
@@ -220,10 +238,11 @@ class _FlaskLayer(CorsLayer):
             raise
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
-        facts, table = read_facts(environ), self._state.table
+        asked: WSGIEnvironment = environ.get(_ASKED, environ)
+        facts, table = read_facts(asked), self._state.table
         if facts.is_preflight:
-            return table.for_preflight(environ, facts.wanted_method or "").policy is not None
-        return table.for_request(environ) is not None
+            return table.for_preflight(asked, facts.wanted_method or "").policy is not None
+        return table.for_request(asked) is not None
 
     def _answer_preflight(
         self, table: RouteTable, facts: RequestFacts, environ: WSGIEnvironment, start_response: StartResponse
@@ -245,8 +264,8 @@ class _FlaskLayer(CorsLayer):
             return
         near = decision.reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(found.policy, facts.origin or "")
         cause = (decision.reason, found.endpoint, near[0] if near else None)
-        if cause not in self._state.logged:
-            self._state.logged.add(cause)
+        mine = object()
+        if self._state.logged.setdefault(cause, mine) is mine:  # of many threads, one logs
             view = f"the view {found.endpoint!r}" if found.endpoint else "a URL without such a view"
             logger.info("Refused a preflight for %s. %s", view, explain(found.policy, facts, decision))
 

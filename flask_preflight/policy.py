@@ -106,7 +106,8 @@ class Policy:
     def with_methods(self, methods: Iterable[str]) -> Policy:
         """This policy for just *methods*. They come from a server's routes and are not checked; all else is shared."""
         narrowed = object.__new__(Policy)
-        vars(narrowed).update({name: getattr(self, name) for name in FIELDS}, allow_methods=tuple(sorted(set(methods))))
+        exactly = tuple(sorted(set(methods)))  # not with HEAD for GET: a route has it already, or another view has
+        vars(narrowed).update({name: getattr(self, name) for name in FIELDS}, allow_methods=exactly, methods=exactly)
         return narrowed
 
     def allows_origin(self, origin: str, environ: dict[str, Any] | None = None) -> bool:

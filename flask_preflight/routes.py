@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from flask import current_app, has_request_context, request
+from flask.views import http_method_funcs
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 
@@ -22,10 +23,13 @@ from flask_preflight.problems import PolicyError, Problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-    from flask import Flask
+    from flask import Flask, Request
 
 # How many redirects a URL may take to its view
 _MOST_HOPS: Final = 5
+
+# What a rule is checked for that takes any method
+_COMMON_METHODS: Final = frozenset(name.upper() for name in http_method_funcs)
 
 
 class Found(NamedTuple):
@@ -54,26 +58,27 @@ class RouteTable:
 
         :raises PolicyError: with the problems of all of them, each with its view, file and line.
         """
-        problems: dict[tuple[str, str], Problem] = {}
+        problems: dict[tuple[object, ...], Problem] = {}
         for rule in self.app.url_map.iter_rules():
-            for method in sorted(rule.methods or ()):
+            for method in sorted(rule.methods or _COMMON_METHODS):
                 try:
                     self.policy_of(rule, method)
                 except PolicyError as error:
                     place = place_of_view(self.app.view_functions.get(rule.endpoint), method)
-                    for problem in error.problems:  # once a view, not with each of its methods
+                    marks = self._marks(rule.endpoint, method)
+                    for problem in error.problems:  # once a view, unless its methods are marked apart
                         located = problem._replace(where=f"view {rule.endpoint!r} at {place}")
-                        problems.setdefault((rule.endpoint, str(problem)), located)
+                        problems.setdefault((rule.endpoint, marks, str(problem)), located)
         if problems:
             raise PolicyError(problems.values())
 
     def handle_options(self) -> None:
         """Give the URLs of marked views Flask's own OPTIONS handler, unless a rule of the URL has one."""
-        rules = list(self.app.url_map.iter_rules())
+        rules = [rule for rule in self.app.url_map.iter_rules() if not (rule.websocket or rule.build_only)]
         handled = {_url_of(rule) for rule in rules if rule.methods is None or "OPTIONS" in rule.methods}
         for rule in rules:
             view = self.app.view_functions.get(rule.endpoint)
-            if rule.methods is None or rule.websocket or _url_of(rule) in handled:
+            if rule.methods is None or _url_of(rule) in handled:
                 continue
             if any(mark.changes is not None for method in rule.methods for mark in marks_of_view(view, method)):
                 handled.add(_url_of(rule))
@@ -87,7 +92,7 @@ class RouteTable:
         key = (rule.endpoint, method)
         if key in self._by_view:
             return self._by_view[key]
-        marks = (*self._marks_of_blueprints(rule.endpoint), *self._marks_of_view(rule.endpoint, method))
+        marks = self._marks(rule.endpoint, method)
         if marks not in self._by_marks:
             self._by_marks[marks] = self._merge(marks)
         policy = self._by_marks[marks]
@@ -100,12 +105,14 @@ class RouteTable:
             return None
         return merge(self.app_wide, *(mark.changes for mark in marks if mark.changes is not None))
 
-    def _marks_of_view(self, endpoint: str, method: str) -> tuple[Mark, ...]:
-        return marks_of_view(self.app.view_functions.get(endpoint), method)
+    def _marks(self, endpoint: str, method: str) -> tuple[Mark, ...]:
+        """From the outermost to the innermost."""
+        view = self.app.view_functions.get(endpoint)
+        return (*self._marks_of_blueprints(endpoint), *marks_of_view(view, method))
 
     def _marks_of_blueprints(self, endpoint: str) -> Iterator[Mark]:
-        """From the outermost blueprint to the innermost; the endpoint ``a.b.view`` stands in ``a`` and ``a.b``."""
-        parts = endpoint.split(".")[:-1]
+        """The endpoint ``a.b.view`` stands in the blueprints ``a`` and ``a.b``."""
+        parts = str(endpoint).split(".")[:-1]  # rules that only redirect may have None
         for count in range(1, len(parts) + 1):
             yield from marks_of_blueprint(self.app.blueprints.get(".".join(parts[:count])))
 
@@ -143,9 +150,13 @@ class RouteTable:
 
     # -- responses ------------------------------------------------------------------------
 
-    def for_response(self, environ: WSGIEnvironment) -> Policy | None:
-        """The policy of the view that has made the response which is just starting; ``None`` if it is exempt."""
-        if not has_request_context() or current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
+    def for_response(self, environ: WSGIEnvironment, around: Request | None) -> Policy | None:
+        """The policy of the view that has made the response which is just starting; ``None`` if it is exempt.
+
+        *around* was Flask's current request before the app was called, as when a view or a test calls an app.
+        """
+        now = current_request()
+        if now is None or now is around or current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
             return self.for_request(environ)
         if request.url_rule is not None:
             return self.policy_of(request.url_rule, request.method)
@@ -155,17 +166,23 @@ class RouteTable:
 
     def for_request(self, environ: WSGIEnvironment) -> Policy | None:
         """The policy of the view that the request itself leads to; ``None`` if it is exempt."""
-        method: str = environ.get("REQUEST_METHOD", "")
+        method: str = environ.get("REQUEST_METHOD", "").upper()  # as Flask does
         try:
-            return self.policy_of(_match(self._bind(environ), method), method)
+            rule = _match(self._bind(environ), method)
         except Exception:  # noqa: BLE001 - no view is reached, for whatever reason
             return self.app_wide
+        return self.policy_of(rule, method)
 
     def _bind(self, environ: WSGIEnvironment) -> MapAdapter:
         adapter = self.app.create_url_adapter(self.app.request_class(environ))
         if adapter is None:  # an override of the app's, since there is a request
             raise NotFound
         return adapter
+
+
+def current_request() -> Request | None:
+    """The request that Flask's context is of, if there is one."""
+    return request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
 
 
 def _match(adapter: MapAdapter, method: str) -> Rule:
@@ -183,12 +200,19 @@ def _match(adapter: MapAdapter, method: str) -> Rule:
 
 
 def _path_within(adapter: MapAdapter, url: str) -> str:
-    target = urlsplit(url)
+    try:
+        target = urlsplit(url)
+    except ValueError:  # a host that is none, taken from the request
+        raise NotFound from None
     path = unquote(target.path, errors="replace")
-    if target.netloc != adapter.get_host(None) or not path.startswith(adapter.script_name):
+    if target.netloc.lower() != adapter.get_host(None) or not f"{path}/".startswith(adapter.script_name):
         raise NotFound
     return path[len(adapter.script_name) - 1 :]
 
 
 def _url_of(rule: Rule) -> tuple[str, str | None, str | None]:
-    return rule.rule, rule.subdomain, rule.host
+    """What *rule* has in common with the others of its URL, which may name its variables otherwise."""
+    url = rule.rule
+    for name in rule.arguments:
+        url = url.replace(f"<{name}>", "<string:>").replace(f":{name}>", ":>")
+    return url, rule.subdomain, rule.host
