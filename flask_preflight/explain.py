@@ -22,8 +22,6 @@ from flask_preflight.engine import (
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origin, Origins, parse_origin, parse_pattern
 from flask_preflight.policy import Policy
 
-# Among how many listed origins the nearest is sought
-_MOST_COMPARED: Final = 1000
 _LONGEST_SHOWN: Final = 200
 
 _OF_METHOD: Final = {Reason.METHOD_NOT_ROUTED, Reason.METHOD_NOT_ALLOWED}
@@ -67,7 +65,9 @@ def nearest_origin(policy: Policy, origin: str) -> tuple[str, str] | None:
     sent = parse_origin(origin)
     if sent is None or not isinstance(policy.allow_origins, Origins):
         return None
-    listed = policy.allow_origins[:_MOST_COMPARED]
+    labels = sent.host.removeprefix("www.").split(".")
+    domains = (".".join(labels[start:]) for start in range(len(labels)))
+    listed = (text for domain in domains for text in policy.allow_origins.first_by_domain.get(domain, ()))
     near = [(text, parts) for text in listed if (parts := _differences(sent, text))]
     if not near:
         return None

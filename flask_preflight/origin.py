@@ -167,6 +167,17 @@ class Origins(tuple[str, ...]):
         patterns = filter(None, map(parse_pattern, self._patterns))
         return tuple(sorted({pattern.origin.host.count(".") + 1 for pattern in patterns if pattern.subdomains}))
 
+    @cached_property
+    def first_by_domain(self) -> dict[str, list[str]]:
+        """The first thousand by their domain without ``www.``, to find one that is near a given origin."""
+        by_domain: dict[str, list[str]] = {}
+        for text in self[:1000]:
+            pattern = parse_pattern(text)
+            origin = pattern.origin if pattern else parse_origin(text)
+            if origin is not None:  # "null" has none
+                by_domain.setdefault(origin.host.removeprefix("www."), []).append(text)
+        return by_domain
+
     @property
     def has_null(self) -> bool:
         """Whether ``null`` is listed."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from weakref import WeakSet
 
 from flask_preflight import fetch
-from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
+from flask_preflight.engine import Decision, HeaderList, Outcome, Reason, RequestFacts, negotiate
 from flask_preflight.explain import debug_answer, escape, escape_error
 from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.policy import Policy
@@ -28,10 +28,10 @@ PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 logger = logging.getLogger("flask_preflight")
 
 # Where a middleware tells those further in that it acts on this request
-_ACTING: Final = "flask_preflight.acting"
+ACTING: Final = "flask_preflight.acting"
 
-_WANTED_METHOD: Final = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
-_WANTED_HEADERS: Final = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
+WANTED_METHOD: Final = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+WANTED_HEADERS: Final = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
 
 _OWNED_PREFIX: Final = "access-control-"
 _EXPOSE_HEADERS: Final = fetch.EXPOSE_HEADERS.lower()
@@ -51,7 +51,7 @@ class CorsLayer:
 
     def stands_back(self, environ: WSGIEnvironment) -> bool:
         """Whether another layer further out acts on this request."""
-        outer: CorsLayer | None = environ.get(_ACTING)
+        outer: CorsLayer | None = environ.get(ACTING)
         if outer is None or outer is self or not outer.acts_on(environ):
             return False
         if outer not in self._seen_inside:
@@ -112,34 +112,20 @@ class PreflightMiddleware(CorsLayer):
                 answer: Answer | None = None
                 if len(origin) + len(method) + len(headers) <= LONGEST_REMEMBERED and not self.debug:
                     answer = policy.remembered.get((origin, method, headers))
-                status, added, body = answer or self._answer_for(policy, environ)
+                status, added, body, _ = answer or answer_for(policy, read_facts(environ), debug=self.debug)
                 start_response(status, [*added])  # lists of their own, since a server may change them
                 return [*body]
-        if environ.get(_ACTING) is not None and self.stands_back(environ):
+        if environ.get(ACTING) is not None and self.stands_back(environ):
             return self.app(environ, start_response)
         if origin is None or len(origin) <= LONGEST_REMEMBERED:
-            added = policy.remembered.get(origin) or self._headers_for(policy, environ)
+            added = policy.remembered.get(origin) or headers_for(policy, read_facts(environ))
         else:
-            added = self._headers_for(policy, environ)
-        environ[_ACTING] = self
+            added = headers_for(policy, read_facts(environ))
+        environ[ACTING] = self
         try:
             return self.app(environ, decorating(start_response, added))
         finally:
-            environ[_ACTING] = None  # whoever is asked with it next, as in a cascade, is not inside this one
-
-    def _headers_for(self, policy: Policy, environ: WSGIEnvironment) -> HeaderList:
-        facts = read_facts(environ)
-        added = decide(policy, facts).headers
-        if not policy.asks_anew and not is_long(facts):
-            policy.remembered.keep(facts.origin, added)
-        return added
-
-    def _answer_for(self, policy: Policy, environ: WSGIEnvironment) -> Answer:
-        facts = read_facts(environ)
-        answer = prepare(policy, facts, decide(policy, facts), debug=self.debug)
-        if not policy.asks_anew and not is_long(facts) and not self.debug:
-            policy.remembered.keep((facts.origin, facts.wanted_method, facts.wanted_headers or ""), answer)
-        return answer
+            environ[ACTING] = None  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def _find_policy(self, find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
         found = find(environ)
@@ -154,9 +140,7 @@ class PreflightMiddleware(CorsLayer):
 def read_facts(environ: WSGIEnvironment) -> RequestFacts:
     """The four things of a request that CORS is about."""
     get = environ.get
-    return RequestFacts(
-        get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), get(_WANTED_METHOD), get(_WANTED_HEADERS), environ
-    )
+    return RequestFacts(get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), get(WANTED_METHOD), get(WANTED_HEADERS), environ)
 
 
 def is_long(facts: RequestFacts) -> bool:
@@ -168,8 +152,18 @@ def decide(policy: Policy, facts: RequestFacts) -> Decision:
     """Negotiate, and log what a callable has raised."""
     decision = negotiate(policy, facts)
     if decision.error is not None:
-        log_failed_check(facts, decision.error)
+        log_failure(
+            f"allow_origins failed for the origin {escape(facts.origin or '')}, which is refused", decision.error
+        )
     return decision
+
+
+def headers_for(policy: Policy, facts: RequestFacts) -> HeaderList:
+    """What the answer to an actual request is to carry; remembered by its origin, where it can be."""
+    added = decide(policy, facts).headers
+    if not policy.asks_anew and not is_long(facts):
+        policy.remembered.keep(facts.origin, added)
+    return added
 
 
 class Answer(NamedTuple):
@@ -178,6 +172,21 @@ class Answer(NamedTuple):
     status: str
     headers: HeaderList
     body: tuple[bytes, ...]
+    decision: Decision
+
+
+def answer_for(policy: Policy, facts: RequestFacts, reason: Reason | None = None, *, debug: bool) -> Answer:
+    """The answer to a preflight; remembered by its three headers, where it can be.
+
+    *reason* is what stands behind a method that the policy does not allow.
+    """
+    decision = decide(policy, facts)
+    if reason is not None and decision.reason is Reason.METHOD_NOT_ALLOWED:
+        decision = decision._replace(reason=reason)
+    answer = prepare(policy, facts, decision, debug=debug)
+    if not policy.asks_anew and not is_long(facts) and not debug:
+        policy.remembered.keep((facts.origin, facts.wanted_method, facts.wanted_headers or ""), answer)
+    return answer
 
 
 def prepare(policy: Policy, facts: RequestFacts, decision: Decision, *, debug: bool) -> Answer:
@@ -192,7 +201,7 @@ def prepare(policy: Policy, facts: RequestFacts, decision: Decision, *, debug: b
     # otherwise, and Werkzeug's linter minds.
     described = () if status == 204 else (("Content-Type", "text/plain; charset=utf-8"),)
     length = ("Content-Length", str(len(body)))
-    return Answer(_status_line(status), (*headers, *described, length), (body,) if body else ())
+    return Answer(_status_line(status), (*headers, *described, length), (body,) if body else (), decision)
 
 
 def _status_line(status: int) -> str:
@@ -262,11 +271,6 @@ def _merge_vary(headers: list[tuple[str, str]], value: str) -> None:
         return
     name, fields = headers[places[0]]
     headers[places[0]] = (name, ", ".join([*fetch.split_list(fields), value]))
-
-
-def log_failed_check(facts: RequestFacts, error: Exception) -> None:
-    """Log what a callable ``allow_origins`` raised."""
-    log_failure(f"allow_origins failed for the origin {escape(facts.origin or '')}, which is refused", error)
 
 
 def log_failure(what: str, error: Exception) -> None:
