@@ -1021,18 +1021,17 @@ def test_the_outer_one_stands_even_if_the_inner_one_runs_late() -> None:
     assert spy.calls == 1
 
 
-def cascade(*apps: WSGIApplication) -> WSGIApplication:
-    """Ask one app after the other, with the same environ, until one finds something."""
+def cascade(first: WSGIApplication, second: WSGIApplication) -> WSGIApplication:
+    """Ask *first*, and where it finds nothing *second*, with the same environ."""
 
-    def ask_all(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        for app in apps:
-            answer = serve(app, environ)
-            if answer.status != "404 Not Found":
-                break
+    def ask_both(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        answer = serve(first, environ)
+        if answer.status == "404 Not Found":
+            answer = serve(second, environ)
         start_response(answer.status, answer.headers)
         return [answer.body]
 
-    return ask_all
+    return ask_both
 
 
 @pytest.mark.parametrize("first", [Spy(status="404 Not Found"), copying(Spy(status="404 Not Found"))])
