@@ -65,11 +65,11 @@ def minimal(allowed: Sequence[str]) -> WSGIApplication:
     vary, vary_actual = [_ANSWER[-1]], ("Vary", "Origin")
 
     def is_allowed(origin: str) -> bool:
+        if len(origin) > 320:
+            return False
         if origin in exact:
             return True
         scheme, _, host = origin.partition("://")
-        if len(origin) > 320:
-            return False
         while host:
             _, _, host = host.partition(".")
             if f"{scheme}://.{host}" in suffixes:

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import cycle, islice
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
@@ -83,8 +83,14 @@ def _measure_group(cells: Cells, plan: Plan) -> Times:
             try:
                 batches[name] = make()
             except ModuleNotFoundError as error:
-                print(f"left out, for {error.name} is not installed: {name}", file=sys.stderr)
+                say_left_out(name.partition("app=")[2].partition("/")[0], error.name or "")
     return measure(batches, _plan_for(batches, plan))
+
+
+@cache
+def say_left_out(app: str, peer: str) -> None:
+    """Once for each app."""
+    print(f"left out, for {peer} is not installed: {app}", file=sys.stderr)
 
 
 def _plan_for(batches: dict[str, Batch], plan: Plan) -> Plan:

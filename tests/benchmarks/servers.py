@@ -85,7 +85,7 @@ def _is_there(app: str) -> bool:
     try:
         make(app)
     except ModuleNotFoundError as error:
-        print(f"left out, for {error.name} is not installed: {app}", file=sys.stderr)
+        groups.say_left_out(app, error.name or "")
         return False
     return True
 
