@@ -62,16 +62,16 @@ def _times_constant(group: str, app: str, case: str) -> Callable[[Results], floa
     return _times(f"table=kinds/group={group}", f"app={app}/case={case}", f"app=constant/case={case}")
 
 
-def _added_share(group: str, ours: tuple[str, str], bare: str, peer: tuple[str, str]) -> Callable[[Results], float]:
-    """What *ours* adds to *bare*, as a share of what *peer* adds; each an app and a case."""
+def _added_share(group: str, *ours_and_peer: tuple[str, str, str]) -> Callable[[Results], float]:
+    """What ours adds, as a share of what the peer adds; of each, the app, the one that it adds it to, and the case."""
     table = f"table=kinds/group={group}"
 
     def measure(results: Results) -> float:
-        one, other = (
+        ours, peer = (
             results.added(f"{table}/app={app}/case={case}", f"{table}/app={bare}/case={case}")
-            for app, case in (ours, peer)
+            for app, bare, case in ours_and_peer
         )
-        return one / other
+        return ours / peer
 
     return measure
 
@@ -93,13 +93,17 @@ def _figures() -> Iterator[Figure]:
         ("preflight-bad-header", "preflight refused for a header"),
     ):
         yield at_most(3.0, constant, text, _times_constant("wsgi", "ours", case))
-    for case, text in (("get-no-origin", "without Origin"), ("get-allowed", "allowed"), ("get-refused", "refused")):
-        share = _added_share("wsgi", ("ours", case), "wsgi", ("wsgicors", "get-allowed"))
+    for app, bare, case, text in (
+        ("ours", "wsgi", "get-no-origin", "without Origin"),
+        ("ours", "wsgi", "get-allowed", "allowed"),
+        ("ours", "wsgi", "get-refused", "refused"),
+        ("ours-with-vary", "wsgi-with-vary", "get-allowed", "allowed, the app sets `Vary`"),
+    ):
         yield at_most(
             1.0,
             " times what wsgicors adds if allowed",
             f"what an actual request pays around any WSGI app: {text}",
-            share,
+            _added_share("wsgi", (app, bare, case), ("wsgicors", "wsgi", "get-allowed")),
         )
     by_route, flask_cors = "flask-ours-by-route", "table=kinds/group=flask/app=flask-cors/case=preflight-allowed"
     known = "Flask, preflight to a known URL with a policy by route"
@@ -123,7 +127,7 @@ def _figures() -> Iterator[Figure]:
                 1 / 7,
                 " times what Flask-Cors adds",
                 f"Flask, what an actual request pays: {text}, {policy}",
-                _added_share("flask", (app, case), "flask", ("flask-cors", case)),
+                _added_share("flask", (app, "flask", case), ("flask-cors", "flask", case)),
             )
     growth, ten = "table=growth/app=ours", "case=10-origins"
     of_ten = " times the time with 10 origins"
