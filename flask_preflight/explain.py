@@ -141,7 +141,7 @@ _TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
         f"The callable in allow_origins failed: {escape_error(decision.error)}."
     ),
     Reason.ROUTING_FAILED: lambda _, __, decision: (
-        f"A converter or redirect of the app's own failed for this URL: {escape(repr(decision.error))}."
+        f"A converter or redirect of the app's own failed for this URL: {escape_error(decision.error)}."
     ),
     Reason.METHOD_NOT_ROUTED: lambda policy, facts, _: (
         f"This URL has no route for {escape(facts.wanted_method or '')}; there are {_enumerate(policy.methods)}."

@@ -221,7 +221,7 @@ class _FlaskLayer(CorsLayer):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         table = self._state.table  # read once, so that a request is never under two
-        if environ.get(ACTING) is not None and self.stands_back(environ):
+        if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
         environ[ACTING] = self
         asked = environ[_ASKED] = environ.copy()  # mounts further in change what they are given
@@ -250,7 +250,7 @@ class _FlaskLayer(CorsLayer):
                 )
             raise
         finally:
-            environ[ACTING] = None  # whoever is asked with it next, as in a cascade, is not inside this one
+            environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
         asked: WSGIEnvironment = environ.get(_ASKED, environ)

@@ -115,7 +115,7 @@ class PreflightMiddleware(CorsLayer):
                 status, added, body, _ = answer or answer_for(policy, read_facts(environ), debug=self.debug)
                 start_response(status, [*added])  # lists of their own, since a server may change them
                 return [*body]
-        if environ.get(ACTING) is not None and self.stands_back(environ):
+        if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
         if origin is None or len(origin) <= LONGEST_REMEMBERED:
             added = policy.remembered.get(origin) or headers_for(policy, read_facts(environ))
@@ -125,7 +125,7 @@ class PreflightMiddleware(CorsLayer):
         try:
             return self.app(environ, decorating(start_response, added))
         finally:
-            environ[ACTING] = None  # whoever is asked with it next, as in a cascade, is not inside this one
+            environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def _find_policy(self, find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
         found = find(environ)
@@ -245,9 +245,10 @@ def add_headers(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[t
     vary = decided.pop(fetch.VARY, None)
     if exposed and fetch.ALLOW_ORIGIN in decided:
         _merge_exposed(decided, exposed)
+    kept += decided.items()
     if vary is not None:
         _merge_vary(kept, vary)
-    return [*kept, *decided.items()]
+    return kept
 
 
 def _merge_exposed(decided: dict[str, str], by_app: list[str]) -> None:

@@ -13,7 +13,7 @@ from strategies import origins, policies
 from test_engine import ANYTHING, listed, meetings
 
 from flask_preflight import Outcome, Policy, Reason, RequestFacts, negotiate
-from flask_preflight.engine import HeaderList
+from flask_preflight.engine import HeaderList, refuse_preflight
 from flask_preflight.explain import debug_answer, escape, escape_error, explain, nearest_origin
 
 ORIGIN = "https://frontend.com"
@@ -162,8 +162,18 @@ def test_sentence(policy: Policy, facts: RequestFacts, reason: Reason, sentence:
     assert explain(policy, facts, decision) == sentence
 
 
+def test_what_only_routes_refuse_is_explained_too() -> None:
+    failed = refuse_preflight(Reason.ROUTING_FAILED, error=KeyError("x\n"))
+    sentence = "A converter or redirect of the app's own failed for this URL: \"KeyError: 'x\\\\n'\"."
+    assert explain(POLICY, preflight(), failed) == sentence
+    nowhere = refuse_preflight(Reason.METHOD_NOT_ROUTED)
+    sentence = "This URL has no route for 'DELETE'; there are GET, HEAD, PATCH."
+    assert explain(POLICY, preflight("DELETE"), nowhere) == sentence
+
+
 def test_every_reason_has_its_sentence() -> None:
-    assert {reason for _, _, reason, _ in SENTENCES.values()} == set(Reason)
+    by_flask = {Reason.ROUTING_FAILED, Reason.METHOD_NOT_ROUTED}
+    assert {reason for _, _, reason, _ in SENTENCES.values()} == set(Reason) - by_flask
 
 
 def test_a_refused_actual_request_is_explained_alike() -> None:
@@ -172,7 +182,9 @@ def test_a_refused_actual_request_is_explained_alike() -> None:
     assert explain(POLICY, facts, negotiate(POLICY, facts)) == sentence
 
 
-@pytest.mark.parametrize("facts", [preflight(), RequestFacts("GET", ORIGIN), RequestFacts("GET")], ids=repr)
+@pytest.mark.parametrize(
+    "facts", [preflight(), RequestFacts("GET", ORIGIN), RequestFacts("GET")], ids=["preflight", "actual", "no origin"]
+)
 def test_nothing_is_said_where_nothing_is_refused(facts: RequestFacts) -> None:
     assert explain(POLICY, facts, negotiate(POLICY, facts)) == ""
 

@@ -161,7 +161,7 @@ def test_all_problems_of_the_configuration_at_once() -> None:
         ("max_age", "max-age-range", ""),
     ]
     hints = [problem.hint for problem in caught.value.problems]
-    assert hints[0] == "write PREFLIGHT_ALLOW_ORIGINS, or drop it"
+    assert hints[0] == "write 'PREFLIGHT_ALLOW_ORIGINS', or drop it"
     assert hints[1] == 'write \'["https://frontend.com", "https://other.com"]\', in the environment too'
     assert hints[3] == "write True or False, and in the environment true or false"
     assert "preflight" not in app.extensions
@@ -180,7 +180,7 @@ def test_unknown_keys_are_answered_with_the_nearest(key: str, meant: str) -> Non
         Preflight(new_app(**{key: 1}))
     assert str(caught.value) == (
         "1 problem with a CORS policy:\n"
-        f"- {key}: 1 is set, and a policy has no such field; write {meant}, or drop it [unknown-config-key]"
+        f"- {key}: 1 is set, and a policy has no such field; write {meant!r}, or drop it [unknown-config-key]"
     )
 
 

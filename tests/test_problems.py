@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flask_preflight import Policy, PolicyError
+from flask_preflight import Policy, PolicyError, Preflight
 from flask_preflight.problems import PROBLEM_IDS, Problem
 
 PAGE = Path(__file__).parent.parent / "docs" / "problems.md"
@@ -23,6 +24,14 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 def caught(**fields: Any) -> PolicyError:
     with pytest.raises(PolicyError) as info:
         Policy(**fields)
+    return info.value
+
+
+def caught_in_config(**config: Any) -> PolicyError:
+    app = Flask("app")
+    app.config.update(config)
+    with pytest.raises(PolicyError) as info:
+        Preflight(app)
     return info.value
 
 
@@ -45,7 +54,12 @@ def test_every_id_has_one_entry_in_the_docs() -> None:
 def test_the_example_in_the_docs_has_this_problem_alone(problem_id: str, text: str) -> None:
     (_, wrong), (_, says), (_, right) = BLOCK.findall(text)
     errors: list[PolicyError] = []
-    names: dict[str, Any] = {"Policy": Policy, "wrong": lambda **fields: errors.append(caught(**fields))}
+    names: dict[str, Any] = {
+        "Flask": Flask,
+        "Policy": Policy,
+        "wrong": lambda **fields: errors.append(caught(**fields)),
+        "wrong_config": lambda **config: errors.append(caught_in_config(**config)),
+    }
     exec(wrong, names)
     assert [{problem.id for problem in error.problems} for error in errors] == [{problem_id}]
     assert [f"{problem}\n" for problem in errors[0].problems] == says.splitlines(keepends=True)

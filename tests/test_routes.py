@@ -720,8 +720,8 @@ def test_converters_of_the_apps_own(row: Row) -> None:
 @pytest.mark.parametrize(
     ("path", "error", "function"),
     [
-        pytest.param("/broken", "LookupError('no\\\\nsuch row')", "to_python", id="converter"),
-        pytest.param("/away/x", "ZeroDivisionError('division by zero')", "<lambda>", id="redirect_to"),
+        pytest.param("/broken", "LookupError: no\\\\nsuch row", "to_python", id="converter"),
+        pytest.param("/away/x", "ZeroDivisionError: division by zero", "<lambda>", id="redirect_to"),
     ],
 )
 def test_routing_that_fails_refuses_the_preflight_and_is_logged(
@@ -732,7 +732,7 @@ def test_routing_that_fails_refuses_the_preflight_and_is_logged(
     [record] = caplog.records
     assert (record.name, record.levelno) == ("flask_preflight", logging.ERROR)
     assert record.getMessage().startswith(
-        f'Matching a preflight with the app\'s routes failed, so it is refused: "{error}" at {HERE}:'
+        f"Matching a preflight with the app's routes failed, so it is refused: '{error}' at {HERE}:"
     )
     assert send(app, "PUT", path)[:2] == (500, readable())
 
@@ -743,7 +743,7 @@ def test_failed_routing_is_explained_in_debug_mode() -> None:
     answer = preflight(app, "PUT", "/away/x")
     assert answer[:2] == REFUSED[:2]
     assert answer.text == (
-        "A converter or redirect of the app's own failed for this URL: \"ZeroDivisionError('division by zero')\".\n"
+        "A converter or redirect of the app's own failed for this URL: 'ZeroDivisionError: division by zero'.\n"
     )
 
 
