@@ -87,7 +87,6 @@ class RouteTable:
             if rule.methods is None or _url_of(rule) in handled:
                 continue
             if any(mark.changes is not None for method in rule.methods for mark in marks_of_view(view, method)):
-                handled.add(_url_of(rule))
                 rule.methods.add("OPTIONS")
                 rule.provide_automatic_options = True  # type: ignore[attr-defined]  # Flask's own mark on its rules
 

@@ -588,6 +588,16 @@ def test_verify_alone_gives_the_handlers() -> None:
         assert rule.methods == {"PUT", "OPTIONS"}
 
 
+def test_all_marked_rules_of_a_url_get_the_handler_even_after_reconfigure() -> None:
+    app = no_automatic_options()
+    app.get("/", endpoint="get")(cors_route(lambda: ""))
+    app.put("/", endpoint="put")(cors_route(lambda: ""))
+    Preflight(app, allow_origins=[PAGE]).reconfigure(app, max_age=1)
+    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", max_age="1")
+    assert preflight(app, "GET", "/") == granted("GET, HEAD, OPTIONS", max_age="1")
+    assert plain_options(app, "/") == (200, "GET, HEAD, OPTIONS, PUT", "")
+
+
 def options(**_: object) -> str:
     return "its own"
 
@@ -695,7 +705,8 @@ def test_signals(signals: list[tuple[str, object, dict[str, Any]]]) -> None:
     preflight(app, "PUT", "/")
     preflight(app, "PUT", "/", origin=STRANGER)
     preflight(app, "DELETE", "/")
-    assert [name for name, *_ in signals] == ["granted", "refused", "refused"]
+    preflight(app, "DELETE", "/", origin=STRANGER)
+    assert [name for name, *_ in signals] == ["granted", "refused", "refused", "refused"]
     assert all(sender is app for _, sender, _ in signals)
     assert all(set(rest) == {"decision", "environ"} for *_, rest in signals)
     decisions: list[Decision] = [rest["decision"] for *_, rest in signals]
@@ -703,8 +714,9 @@ def test_signals(signals: list[tuple[str, object, dict[str, Any]]]) -> None:
         (Outcome.PREFLIGHT_GRANTED, None),
         (Outcome.PREFLIGHT_REFUSED, Reason.ORIGIN_NOT_ALLOWED),
         (Outcome.PREFLIGHT_REFUSED, Reason.METHOD_NOT_ROUTED),
+        (Outcome.PREFLIGHT_REFUSED, Reason.ORIGIN_NOT_ALLOWED),
     ]
-    assert [rest["environ"]["HTTP_ORIGIN"] for *_, rest in signals] == [PAGE, STRANGER, PAGE]
+    assert [rest["environ"]["HTTP_ORIGIN"] for *_, rest in signals] == [PAGE, STRANGER, PAGE, STRANGER]
 
 
 def test_nothing_else_sends_signals(signals: list[tuple[str, object, dict[str, Any]]]) -> None:

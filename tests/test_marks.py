@@ -469,12 +469,31 @@ def test_of_two_marks_on_one_view_the_upper_one_counts() -> None:
         assert preflight(app, "PUT", path) == granted("OPTIONS, PUT", "X-Lower", "2")
 
 
-def test_a_mark_is_merged_once_whatever_wrappers_copied_it() -> None:
-    once = cors_blueprint(Blueprint("once", __name__), allow_headers=["X-First"])
-    once.put("/")(loud(loud(cors_route(allow_headers=[..., "X-Second"])(lambda: ""))))
-    app = app_with()
-    app.register_blueprint(once)
-    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", "X-First, X-Second")
+def test_the_outer_wrapper_counts_even_if_the_view_is_marked_later() -> None:
+    class Data(MethodView):
+        def put(self) -> str:
+            return ""
+
+    def view() -> str:
+        return ""
+
+    put, wrapper = Data.put, loud(view)
+    Data.put = cors_route(max_age=2)(loud(put))  # type: ignore[method-assign]
+    for mark, target in ((cors_route(max_age=2), wrapper), (cors_route(max_age=1), view), (cors_route(max_age=1), put)):
+        mark(target)
+    app = app_with(("/function", wrapper), ("/class", Data.as_view("data")), methods=["PUT"])
+    assert (max_age(app, path="/function"), max_age(app, path="/class")) == ("2", "2")
+
+
+def test_a_mark_counts_once_where_it_was_made_whatever_wrappers_copied_it() -> None:
+    def view() -> str:
+        return ""
+
+    cors_route(max_age=1, allow_headers=["X-First"])(view)
+    wrapper = loud(loud(view))
+    cors_route(max_age=2, allow_headers=[..., "X-Second"])(view)
+    app = app_with(("/", wrapper), methods=["PUT"])
+    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", "X-First, X-Second", "2")
 
 
 def test_marks_of_one_method_are_not_those_of_another() -> None:

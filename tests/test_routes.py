@@ -324,6 +324,7 @@ def encoded() -> Flask:
     app.put("/api/../dots")(view(10))
     app.put("/semi;colon")(view(11))
     app.put("/slot/<name>/")(view(12))
+    app.put("/ü +/")(view(13))
     return app
 
 
@@ -519,6 +520,7 @@ TABLE: dict[Callable[[], WSGIApplication], list[Row]] = {
         Row("PUT /semi;colon", 11, "OPTIONS, PUT"),
         Row("PUT /private?x=/admin", 8, "OPTIONS, PUT"),
         Row("PUT /%C3%A9", 9, "OPTIONS, PUT"),
+        Row("PUT /%C3%BC%20+", 13, "OPTIONS, PUT", 308),
         Row("PUT /e%CC%81", APP_WIDE, "PUT", 404),  # the same letter, otherwise composed
         Row("PUT /latin-1", APP_WIDE, "PUT", 404, rest=raw(b"/\xe9")),
         Row("PUT /latin-1-rest", 7, "OPTIONS, PUT", rest=raw(b"/api/\xe9\xff")),
@@ -655,6 +657,21 @@ def test_flask_upper_cases_methods_and_so_does_the_choice_of_the_policy() -> Non
     assert send(app, "pUt", "/folder") == send(app, "PUT", "/folder")
 
 
+def test_methods_that_a_stranger_makes_up_are_not_remembered() -> None:
+    app = new_app()
+    app.put("/folder/")(view(1))
+    app.url_map.add(Rule("/any", endpoint="any"))
+    app.view_functions["any"] = view(2)
+    check(app, Row("PUT /folder", 1, "OPTIONS, PUT", 308))
+    table = app.extensions["preflight"].table
+    remembered = [dict(each) for each in (table._by_view, table._by_marks, table._for_preflights)]
+    for method in ("put", "Put", "pUt", "MADE-UP", "made-up"):
+        for path in ("/folder", "/any", "/missing"):
+            preflight(app, method, path)
+            send(app, method, path)
+    assert [table._by_view, table._by_marks, table._for_preflights] == remembered
+
+
 def test_a_rule_names_only_methods_whose_views_have_an_equal_policy() -> None:
     """Equal is enough: it need not come from the same mark."""
 
@@ -735,6 +752,12 @@ def test_routing_that_fails_refuses_the_preflight_and_is_logged(
         f"Matching a preflight with the app's routes failed, so it is refused: '{error}' at {HERE}:"
     )
     assert send(app, "PUT", path)[:2] == (500, readable())
+
+
+def test_bad_methods_are_refused_before_anything_is_routed(caplog: pytest.LogCaptureFixture) -> None:
+    for method in ("", "*", "P UT", "TRACE", "P" * 65):
+        assert preflight(with_converter(), method, "/broken") == REFUSED
+    assert caplog.records == []
 
 
 def test_failed_routing_is_explained_in_debug_mode() -> None:
