@@ -8,24 +8,22 @@ has matched already.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from operator import length_hint
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from flask import Flask, current_app, has_request_context, request
+from flask import current_app, has_request_context, request
 from flask.views import http_method_funcs
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
-from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
+from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 
 from flask_preflight.engine import Reason, flaw_of_method
 from flask_preflight.marks import Mark, marks_of_blueprint, marks_of_view, place_of_view
-from flask_preflight.memory import LONGEST_REMEMBERED, Memory
 from flask_preflight.policy import Policy, merge
 from flask_preflight.problems import PolicyError, Problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-    from flask import Request
+    from flask import Flask, Request
 
 # How many redirects a URL may take to its view
 _MOST_HOPS: Final = 5
@@ -52,10 +50,6 @@ class RouteTable:
         self._by_marks: dict[tuple[Mark, ...], Policy | None] = {(): policy}
         self._by_view: dict[tuple[str, str], Policy | None] = {}
         self._for_preflights: dict[tuple[int, str], tuple[Rule, Policy | None]] = {}
-        self._adapters = Memory()
-        self._found = Memory()
-        self._rule_count = -1
-        self._is_plain = False
 
     # -- at start-up ----------------------------------------------------------------------
 
@@ -125,36 +119,10 @@ class RouteTable:
 
     def for_preflight(self, environ: WSGIEnvironment, wanted: str) -> Found:
         """What a preflight that announces the method *wanted* is judged by."""
-        question = self._question(environ, wanted)
-        if question is None:
-            return self._find(environ, wanted, None)
-        found: Found = self._found.get(question) or self._find(environ, wanted, question)
-        return found
-
-    def _question(self, environ: WSGIEnvironment, wanted: str) -> tuple[str, ...] | None:
-        """All that the view of a request depends on, if that is known and short enough to be remembered."""
-        count = length_hint(self.app.url_map.iter_rules())
-        if count != self._rule_count:  # routes have been added
-            self._is_plain = _routes_plainly(self.app)
-            self._found.clear()
-            self._rule_count = count
-        path, host, mount = environ.get("PATH_INFO", ""), environ.get("HTTP_HOST"), environ.get("SCRIPT_NAME", "")
-        if not self._is_plain or host is None or "HTTP_UPGRADE" in environ:
-            return None
-        short = len(path) + len(host) + len(mount) + len(wanted) <= LONGEST_REMEMBERED
-        return (path, wanted, host, mount, environ["wsgi.url_scheme"]) if short else None
-
-    def _find(self, environ: WSGIEnvironment, wanted: str, question: tuple[str, ...] | None) -> Found:
-        found = self._match_preflight(environ, wanted, question)
-        if question is not None and found.error is None:
-            self._found.keep(question, found)
-        return found
-
-    def _match_preflight(self, environ: WSGIEnvironment, wanted: str, question: tuple[str, ...] | None) -> Found:
         if flaw_of_method(wanted) is not None:
             return Found(self.app_wide)
         try:
-            rule = _match(*self._bind(environ, question), wanted)
+            rule = _match(self._bind(environ), wanted)
         except MethodNotAllowed as error:
             there = self.app_wide.with_methods(error.valid_methods or ())
             return Found(there, reason=Reason.METHOD_NOT_ROUTED)
@@ -199,23 +167,16 @@ class RouteTable:
         """The policy of the view that the request itself leads to; ``None`` if it is exempt."""
         method: str = environ.get("REQUEST_METHOD", "").upper()  # as Flask does
         try:
-            rule = _match(*self._bind(environ, self._question(environ, method)), method)
+            rule = _match(self._bind(environ), method)
         except Exception:  # noqa: BLE001 - no view is reached, for whatever reason
             return self.app_wide
         return self.policy_of(rule, method)
 
-    def _bind(self, environ: WSGIEnvironment, question: tuple[str, ...] | None) -> tuple[MapAdapter, str | None]:
-        """The app's URL adapter for the request, and the path to match; ``None`` is the path that it was bound to."""
-        place = question and question[2:]
-        adapter: MapAdapter | None = self._adapters.get(place)
-        if adapter is None:
-            adapter = self.app.create_url_adapter(self.app.request_class(environ))
-            if adapter is None:  # an override of the app's, since there is a request
-                raise NotFound
-            if place:  # binding is the dear part of routing
-                self._adapters.keep(place, adapter)
-        # WSGI hands on each byte of a path as one character: https://peps.python.org/pep-3333/#unicode-issues
-        return adapter, question[0].encode("latin-1").decode(errors="replace") if question else None
+    def _bind(self, environ: WSGIEnvironment) -> MapAdapter:
+        adapter = self.app.create_url_adapter(self.app.request_class(environ))
+        if adapter is None:  # an override of the app's, since there is a request
+            raise NotFound
+        return adapter
 
 
 def current_request() -> Request | None:
@@ -223,18 +184,12 @@ def current_request() -> Request | None:
     return request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
 
 
-def _routes_plainly(app: Flask) -> bool:
-    """Whether the same URL always leads to the same view, since no code of the app's own has a say in it."""
-    own = any(Map.default_converters.get(name) is not found for name, found in app.url_map.converters.items())
-    redirects = any(callable(rule.redirect_to) for rule in app.url_map.iter_rules())
-    return not (own or redirects) and type(app).create_url_adapter is Flask.create_url_adapter
-
-
-def _match(adapter: MapAdapter, path: str | None, method: str) -> Rule:
+def _match(adapter: MapAdapter, method: str) -> Rule:
     """The rule that a request with *method* leads to, also by redirects within host and mount.
 
     :raises HTTPException: if there is none.
     """
+    path: str | None = None
     for _ in range(_MOST_HOPS + 1):
         try:
             return adapter.match(path, method, return_rule=True)[0]

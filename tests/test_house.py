@@ -28,7 +28,7 @@ LAYERS = {
     "explain": ("fetch origin policy engine", ""),
     "wsgi": ("fetch memory policy engine explain", ""),
     "marks": ("policy", "flask"),
-    "routes": ("problems memory policy engine marks", "flask werkzeug"),
+    "routes": ("problems policy engine marks", "flask werkzeug"),
     "extension": ("problems memory policy engine explain wsgi routes", "blinker flask werkzeug"),
     # The tests' judge: it knows the standard's words and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),

@@ -7,14 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import ORIGIN, actual, fresh, meetings, preflight
-from werkzeug.routing import BaseConverter
 from werkzeug.test import create_environ
 
-from flask_preflight import Policy, Preflight, PreflightMiddleware, RequestFacts
+from flask_preflight import Policy, PreflightMiddleware, RequestFacts
 from flask_preflight.memory import MOST_REMEMBERED, Memory
 
 Told = tuple[str, list[tuple[str, str]], bytes]
@@ -144,114 +142,3 @@ def test_a_full_memory_forgets_and_goes_on() -> None:
     for number in range(MOST_REMEMBERED + 1):
         memory.keep(number, -number)
     assert memory == {MOST_REMEMBERED: -MOST_REMEMBERED}
-
-
-# ---------------------------------------------------------------------------------------
-# In Flask: the table of routes remembers which view a URL leads to
-# ---------------------------------------------------------------------------------------
-
-
-def flask_app(flask: Flask | None = None) -> Flask:
-    flask = flask or Flask("app")
-    flask.add_url_rule("/user/<name>", "user", lambda name: name, methods=["PUT"])
-    Preflight(flask, allow_origins=[ORIGIN])
-    return flask
-
-
-def found(flask: Flask) -> Memory:
-    memory: Memory = flask.extensions["preflight"].table._found
-    return memory
-
-
-def test_urls_are_remembered_within_bounds() -> None:
-    flask = flask_app()
-    answers = {str(ask(flask, preflight("PUT"), f"/user/{number}")) for number in range(3000)}
-    assert len(answers) == 1
-    assert 0 < len(found(flask)) <= MOST_REMEMBERED
-
-
-def test_long_urls_are_not_remembered() -> None:
-    flask = flask_app()
-    assert ask(flask, preflight("PUT"), "/user/" + kilobyte("a"))[0] == "204 No Content"
-    assert len(found(flask)) == 0
-
-
-def test_a_route_that_is_added_is_seen_by_those_who_asked_before() -> None:
-    flask = flask_app()
-    assert ask(flask, preflight("DELETE"), "/user/x")[0] == "403 Forbidden"
-    flask.add_url_rule("/user/<name>", "delete", lambda name: name, methods=["DELETE"])
-    assert ask(flask, preflight("DELETE"), "/user/x")[0] == "204 No Content"
-
-
-class OwnConverter(BaseConverter):
-    pass
-
-
-class OwnAdapter(Flask):
-    def create_url_adapter(self, request: Any) -> Any:
-        return super().create_url_adapter(request)
-
-
-def with_converter() -> Flask:
-    flask = Flask("app")
-    flask.url_map.converters["own"] = OwnConverter
-    return flask_app(flask)
-
-
-def with_redirect() -> Flask:
-    flask = flask_app()
-    flask.add_url_rule("/old/<name>", "old", redirect_to=lambda adapter, name: f"/user/{name}")
-    return flask
-
-
-@pytest.mark.parametrize(
-    "flask",
-    [
-        pytest.param(with_converter, id="converter"),
-        pytest.param(with_redirect, id="redirect_to"),
-        pytest.param(lambda: flask_app(OwnAdapter("app")), id="create_url_adapter"),
-    ],
-)
-def test_nothing_is_remembered_where_the_app_s_own_code_has_a_say(flask: Any) -> None:
-    made = flask()
-    for _ in range(2):
-        assert ask(made, preflight("PUT"), "/user/x")[0] == "204 No Content"
-    assert len(found(made)) == 0
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"HTTP_HOST": None}, id="no host"),
-        pytest.param({"HTTP_UPGRADE": "websocket"}, id="upgrade"),
-    ],
-)
-def test_what_else_routing_depends_on_is_asked_anew(changes: dict[str, str | None]) -> None:
-    flask = flask_app()
-    environ = {**environ_of(preflight("PUT"), "/user/x"), **changes}
-    environ = {name: value for name, value in environ.items() if value is not None}
-    list(flask(environ, lambda *_: None))  # type: ignore[arg-type,return-value]
-    assert len(found(flask)) == 0
-
-
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["/user/x", "/user/y", "/user/", "/static/a", "//user/x", "/\xff"]),
-            st.sampled_from(["PUT", "GET", "DELETE", "patch", "*"]),
-            st.sampled_from([ORIGIN, "https://other.com", "null"]),
-            st.sampled_from(["a.com", "b.com:80", "bad host"]),
-            st.sampled_from(["", "/mount"]),
-        ),
-        max_size=20,
-    )
-)
-def test_memory_of_routes_never_changes_an_answer(requests: list[tuple[str, str, str, str, str]]) -> None:
-    remembering = flask_app()
-    for path, method, origin, host, mount in [*requests, *requests]:
-        told = []
-        for flask in (remembering, flask_app()):
-            environ = environ_of(preflight(method, "x-a", origin))
-            environ.update(PATH_INFO=path, HTTP_HOST=host, SCRIPT_NAME=mount)
-            told.append(run(flask, environ))
-        assert told[0] == told[1]

@@ -737,7 +737,7 @@ def test_converters_of_the_apps_own(row: Row) -> None:
 @pytest.mark.parametrize(
     ("path", "error", "function"),
     [
-        pytest.param("/broken", "LookupError: no\\\\nsuch row", "to_python", id="converter"),
+        pytest.param("/broken", "LookupError: no\\nsuch row", "to_python", id="converter"),
         pytest.param("/away/x", "ZeroDivisionError: division by zero", "<lambda>", id="redirect_to"),
     ],
 )

@@ -809,8 +809,8 @@ def test_by_path_chooses_for_preflights_and_all_else() -> None:
     app = validator(PreflightMiddleware(validator(spy), by_path({"/api": API, "/": None})))
     assert ask(app, "https://api.test", PATH_INFO="/api/x").headers == [
         *TEXT,
-        VARY,
         ("Access-Control-Allow-Origin", "https://api.test"),
+        VARY,
     ]
     assert ask_preflight(app, "GET", origin="https://api.test", PATH_INFO="/api").status == "204 No Content"
     assert spy.calls == 1
@@ -1002,7 +1002,7 @@ def test_one_that_calls_itself_is_not_inside_another(caplog: pytest.LogCaptureFi
         return middleware(environ, start_response)
 
     middleware = PreflightMiddleware(forwards, POLICY)
-    assert ask(middleware).headers == TEXT + ALLOWED
+    assert sorted(ask(middleware).headers) == sorted(TEXT + ALLOWED)
     assert caplog.records == []
 
 
