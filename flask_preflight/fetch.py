@@ -86,7 +86,8 @@ def is_forbidden_method(method: str) -> bool:
 def normalize_method(method: str) -> str:
     """*method* as a browser sends it: ``put`` becomes ``PUT``, ``patch`` stays ``patch``."""
     upper = method.upper()
-    return upper if upper in _NORMALIZED_METHODS else method
+    # `str.upper` also makes ASCII of some letters beyond it
+    return upper if upper in _NORMALIZED_METHODS and method.isascii() else method
 
 
 # ---------------------------------------------------------------------------------------
