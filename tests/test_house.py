@@ -31,6 +31,7 @@ LAYERS = {
     "extension": ("problems policy engine explain wsgi routes", "blinker flask werkzeug"),
     # The tests' judge: it knows the standard's words and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),
+    "pytest_plugin": ("browser", "pytest"),
     # The door, which opens each room when it is asked for.
     "__init__": ("problems policy engine wsgi marks extension", ""),
 }
