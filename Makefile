@@ -9,7 +9,7 @@ bin := .venv/bin
 apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: demo test lint chromium clean
+.PHONY: demo docs test lint chromium clean
 
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
@@ -25,6 +25,12 @@ lint: .venv/test .venv/lint
 	$(bin)/mypy
 	$(bin)/pyright
 
+# Warnings are errors, and so is a reference or a link that leads nowhere. The site is built anew, since what is not
+# built again is not checked again.
+docs: .venv/docs
+	$(bin)/sphinx-build -q -W --keep-going -n -E -a docs build/docs
+	@echo "Open build/docs/index.html"
+
 # Without it, the tests that need it are skipped and say so.
 chromium:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { $(apt) chromium chromium-driver; } || true
@@ -37,7 +43,7 @@ chromium:
 	$(bin)/pip install -qq -e .
 	@touch $@
 
-.venv/test .venv/lint: .venv/%: .venv/package
+.venv/docs .venv/lint .venv/test: .venv/%: .venv/package
 	$(bin)/pip install -qq --group $*
 	@touch $@
 
