@@ -14,7 +14,7 @@ from weakref import WeakSet
 
 from flask_preflight import fetch
 from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
-from flask_preflight.explain import debug_answer, escape
+from flask_preflight.explain import debug_answer, escape, escape_error
 from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
@@ -211,13 +211,13 @@ def _merge_vary(headers: list[tuple[str, str]], value: str) -> None:
 
 def log_failed_check(facts: RequestFacts, error: Exception) -> None:
     """Log what a callable ``allow_origins`` raised."""
-    log_failure(f"allow_origins failed for the origin {escape(facts.origin or '')}, so that is refused", error)
+    log_failure(f"allow_origins failed for the origin {escape(facts.origin or '')}, which is refused", error)
 
 
 def log_failure(what: str, error: Exception) -> None:
     """Log on one line *what* failed by an exception of the user's own code, and where that was raised."""
-    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    logger.error("%s: %s at %s", what, escape(repr(error)), places[-1] if places else "an unknown place")
+    places = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+    logger.error("%s: %s at %s", what, escape_error(error), places[-1] if places else "an unknown place")
 
 
 # ---------------------------------------------------------------------------------------

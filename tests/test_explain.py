@@ -12,7 +12,7 @@ from test_engine import ANYTHING, listed, meetings
 
 from flask_preflight import Outcome, Policy, Reason, RequestFacts, negotiate
 from flask_preflight.engine import HeaderList
-from flask_preflight.explain import debug_answer, escape, explain, nearest_origin
+from flask_preflight.explain import debug_answer, escape, escape_error, explain, nearest_origin
 
 ORIGIN = "https://frontend.com"
 POLICY = Policy(
@@ -94,6 +94,12 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         Reason.ORIGIN_NOT_ALLOWED,
         "The callable in allow_origins does not allow the origin 'https://frontend.com'.",
     ),
+    "callable fails": (
+        Policy(allow_origins=broken),
+        preflight(),
+        Reason.ORIGIN_CHECK_FAILED,
+        r"The callable in allow_origins failed: 'LookupError: no tenant for https://frontend.com\nin the database'.",
+    ),
     "method": (
         POLICY,
         preflight("DELETE"),
@@ -137,6 +143,13 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         "Not allowed as request headers: 'x-a', 'authorization'. To allow, add to allow_headers, which allows"
         " Content-Type.",
     ),
+    "a header that '*' does not cover": (
+        Policy(allow_origins=[ORIGIN], allow_headers="*"),
+        preflight(wanted="x-a,authorization"),
+        Reason.HEADERS_NOT_ALLOWED,
+        "Not allowed as request header: 'authorization', which '*' does not cover. To allow it, write"
+        " allow_headers=['*', 'Authorization'].",
+    ),
 }
 
 
@@ -145,6 +158,10 @@ def test_sentence(policy: Policy, facts: RequestFacts, reason: Reason, sentence:
     decision = negotiate(policy, facts)
     assert decision.reason is reason
     assert explain(policy, facts, decision) == sentence
+
+
+def test_every_reason_has_its_sentence() -> None:
+    assert {reason for _, _, reason, _ in SENTENCES.values()} == set(Reason)
 
 
 def test_a_refused_actual_request_is_explained_alike() -> None:
@@ -173,6 +190,14 @@ def test_nothing_is_said_where_nothing_is_refused(facts: RequestFacts) -> None:
         (["https://www.a.com"], "https://a.com", ("https://www.a.com", "the 'www.'")),
         (["https://*.a.com"], "https://a.com", ("https://*.a.com", "the missing subdomain")),
         (["https://*.a.com:*"], "https://a.com:81", ("https://*.a.com:*", "the missing subdomain")),
+        (["http://localhost:*"], "https://localhost:3000", ("http://localhost:*", "the scheme")),
+        (["https://*.a.com"], "http://b.a.com", ("https://*.a.com", "the scheme")),
+        (["https://*.a.com"], "https://b.a.com:81", ("https://*.a.com", "the port")),
+        (["https://a.com"], "http://www.a.com", ("https://a.com", "the 'www.' and the scheme")),
+        # not the first that is near, but the nearest
+        (["http://a.com", "https://a.com:81"], "https://a.com", ("http://a.com", "the scheme")),
+        (["http://a.com:81", "https://a.com:82"], "https://a.com", ("https://a.com:82", "the port")),
+        (["https://*.a.com"], "https://ba.com", None),
         (["https://a.com"], "https://b.com", None),
         (["https://a.com"], "https://a.com.b.com", None),
         (["https://a.com"], "https://a.com/", None),
@@ -247,6 +272,32 @@ def test_nothing_of_a_stranger_is_shown_raw_or_at_length(policy: Policy, origin:
         assert len(sentence) <= 4000
 
 
+class Unspeakable(Exception):
+    """An error that fails when it is to be shown."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+def test_an_error_that_cannot_be_shown() -> None:
+    assert "Unspeakable" in escape_error(Unspeakable())
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (ValueError("a\r\nb\x1b\u2028c"), r"'ValueError: a\r\nb\x1b\u2028c'"),
+        (ValueError(), "'ValueError'"),
+        (ValueError("a" * 300), f"'ValueError: {'a' * 188}...'"),
+    ],
+    ids=repr,
+)
+def test_an_error_is_shown_shortened_on_one_line(error: Exception, shown: str) -> None:
+    assert escape_error(error) == shown
+
+
 def test_a_flood_is_shown_shortened() -> None:
     facts = preflight(wanted=",".join(["x" * 30 + str(number) for number in range(100)]))
     assert len(explain(POLICY, facts, negotiate(POLICY, facts))) < 600
@@ -288,9 +339,9 @@ def test_debug_answer(facts: RequestFacts, status: int, headers: HeaderList) -> 
 
 def test_debug_answer_where_the_callable_failed() -> None:
     policy = Policy(allow_origins=broken)
-    status, headers, text = debug_answer(policy, preflight(), negotiate(policy, preflight()))
-    assert (status, headers) == (403, (VARY,))
-    assert "LookupError" in text
+    decision = negotiate(policy, preflight())
+    text = f"{explain(policy, preflight(), decision)}\n"
+    assert debug_answer(policy, preflight(), decision) == (403, (VARY,), text)
 
 
 def goes_on(facts: RequestFacts, status: int, headers: HeaderList, *, credentials: bool) -> bool:
