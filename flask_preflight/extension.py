@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -269,7 +269,8 @@ def _decide_preflight(policy: Policy, facts: RequestFacts, found: Found) -> Deci
 
 
 class _Extension(Protocol):
-    def init_app(self, app: Any, /, **options: Any) -> object: ...
+    @property
+    def init_app(self) -> Callable[..., object]: ...  # not a method, which would have to take every option there is
 
 
 AnyExtension = TypeVar("AnyExtension", bound=_Extension)

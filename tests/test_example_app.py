@@ -1,0 +1,143 @@
+"""The example Flask app, driven whole by WebTest, whose lint stands before it at each request."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from pages import PAGE, STRANGER, VARY, VARY_PREFLIGHT, granted, readable
+from webtest import TestApp, TestResponse
+
+EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "app.py"
+
+TOKEN = {"Authorization": "Bearer token"}
+
+
+@pytest.fixture(scope="module")
+def create_app() -> Callable[..., Flask]:
+    made: Callable[..., Flask] = runpy.run_path(str(EXAMPLE))["create_app"]
+    return made
+
+
+@pytest.fixture
+def web(create_app: Callable[..., Flask]) -> Any:
+    return TestApp(create_app(), lint=True)
+
+
+@pytest.fixture
+def debugged(create_app: Callable[..., Flask]) -> Any:
+    app = create_app()
+    app.debug = True
+    return TestApp(app, lint=True)
+
+
+def asking(method: str, *wanted: str, origin: str = PAGE) -> dict[str, str]:
+    headers = {"Origin": origin, "Access-Control-Request-Method": method}
+    return {**headers, "Access-Control-Request-Headers": ",".join(wanted)} if wanted else headers
+
+
+def cors(response: TestResponse) -> dict[str, str]:
+    return {name: value for name, value in response.headers.items() if name[:7] in {"Access-", "Vary"}}
+
+
+def test_a_page_puts_json_with_a_token(web: Any) -> None:
+    answer = web.options("/api/data", headers=asking("PUT", "authorization", "content-type"), status=204)
+    assert (cors(answer), answer.text) == (granted("PUT", "Authorization, Content-Type").cors, "")
+    answer = web.put_json("/api/data", {"a": 1}, headers={"Origin": PAGE, **TOKEN}, status=200)
+    assert (cors(answer), answer.json) == (readable(), {"saved": {"a": 1}})
+
+
+def test_json_that_is_none_is_a_400_that_the_page_can_read(web: Any) -> None:
+    headers = {"Origin": PAGE, "Content-Type": "application/json"}
+    answer = web.put("/api/data", b"{", headers=headers, status=400)
+    assert cors(answer) == readable()
+
+
+def test_a_page_reads_why_its_report_failed(web: Any, debugged: Any) -> None:
+    for app in (web, debugged):
+        answer = app.get("/api/report", headers={"Origin": PAGE}, status=500)
+        assert (cors(answer), answer.json) == (readable(expose="Retry-After"), {"error": "The disk is full."})
+        assert answer.headers["Retry-After"] == "60"
+
+
+def test_a_page_asks_for_its_report_with_a_token(web: Any) -> None:
+    answer = web.options("/api/report", headers=asking("GET", "authorization"), status=204)
+    assert cors(answer) == granted("GET, HEAD", "Authorization, Content-Type").cors
+
+
+def test_anybody_reads_the_status_and_caches_may_share_it(web: Any) -> None:
+    for headers in ({}, {"Origin": PAGE}, {"Origin": STRANGER}, {"Origin": "null"}):
+        answer = web.get("/status", headers=headers, status=200)
+        assert (cors(answer), answer.json) == ({"Access-Control-Allow-Origin": "*"}, {"status": "up"})
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "says"),
+    [
+        pytest.param(
+            "/api/data",
+            asking("DELETE", "authorization"),
+            "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows nothing.\n",
+            id="method that the policy does not allow",
+        ),
+        pytest.param(
+            "/api/data",
+            asking("PATCH"),
+            "This URL has no route for 'PATCH'; there are DELETE, OPTIONS, PUT.\n",
+            id="method without a route",
+        ),
+        pytest.param(
+            "/api/data",
+            asking("PUT", "authorization", "x-request-id"),
+            "Not allowed as request header: 'x-request-id'. To allow, add to allow_headers, which allows"
+            " Authorization, Content-Type.\n",
+            id="header that is not allowed",
+        ),
+        pytest.param(
+            "/status",
+            asking("GET", "authorization"),
+            "Not allowed as request header: 'authorization'. To allow, add to allow_headers, which allows nothing.\n",
+            id="header that only other routes allow",
+        ),
+        pytest.param(
+            "/api/data",
+            asking("PUT", "authorization", origin=STRANGER),
+            "The origin 'https://evil.com' is not in allow_origins. To allow it, add it there.\n",
+            id="origin that is not allowed",
+        ),
+    ],
+)
+def test_what_is_not_allowed_is_refused_and_explained_only_in_debug_mode(
+    web: Any, debugged: Any, path: str, headers: dict[str, str], says: str
+) -> None:
+    answer = web.options(path, headers=headers, status=403)
+    assert (cors(answer), answer.text) == (VARY_PREFLIGHT, "This CORS preflight is refused.\n")
+    assert debugged.options(path, headers=headers, status="*").text == says
+
+
+def test_a_strangers_page_reads_nothing(web: Any) -> None:
+    for path, status in (("/api/report", 500), ("/api/data", 405), ("/nothing", 404)):
+        assert cors(web.get(path, headers={"Origin": STRANGER}, status=status)) == VARY
+
+
+def test_a_page_reads_that_there_is_nothing(web: Any) -> None:
+    for path, status in (("/api/data", 405), ("/nothing", 404)):
+        assert cors(web.get(path, headers={"Origin": PAGE}, status=status)) == readable()
+    assert cors(web.options("/nothing", headers=asking("PUT"), status=204)) == granted("GET, HEAD, PUT").cors
+
+
+def test_tools_without_a_browser_are_not_bothered(web: Any) -> None:
+    assert web.delete("/api/data", status=200).json == {"deleted": True}
+    assert set(web.options("/api/data", status=200).allow) == {"DELETE", "OPTIONS", "PUT"}
+
+
+def test_each_app_serves_the_front_end_that_it_was_made_for(create_app: Callable[..., Flask]) -> None:
+    for origin in ("http://localhost:3000", "http://127.0.0.1:8080"):
+        web: Any = TestApp(create_app(origin), lint=True)
+        answer = web.options("/api/data", headers=asking("PUT", origin=origin), status=204)
+        assert answer.headers["Access-Control-Allow-Origin"] == origin
+        web.options("/api/data", headers=asking("PUT"), status=403)
