@@ -21,6 +21,7 @@ import json as json_module
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.message import Message
 from enum import Enum
@@ -296,8 +297,9 @@ class Browser:
         exchange = self._send(request, headers, preflight=True).exchange
         # The standard asks for an ok status after the CORS check and names no order for the diagnosis.
         # A redirect comes first, as in Chromium: it is the cause when it lacks the headers too.
-        if exchange.status in words.REDIRECT_STATUSES:
-            _block(Step.PREFLIGHT_REDIRECT, request, exchange, location=exchange.response_headers.get("Location", ""))
+        location = exchange.response_headers.get("Location")
+        if exchange.status in words.REDIRECT_STATUSES and location is not None:
+            _block(Step.PREFLIGHT_REDIRECT, request, exchange, location=location)
         _cors_check(request, exchange)
         if exchange.status not in words.OK_STATUSES:
             _block(Step.PREFLIGHT_STATUS, request, exchange)
@@ -615,12 +617,10 @@ _STATUS_LINE = re.compile(r"([2-9][0-9]{2})(?: [^\0\r\n]*)?")
 def _head(status_line: Any, fields: list[Any]) -> tuple[int, Headers] | None:
     """What a browser sees of a status line and header fields; ``None`` if that is not HTTP."""
     status = _STATUS_LINE.fullmatch(status_line) if isinstance(status_line, str) else None
-    try:
+    with suppress(AttributeError, TypeError, ValueError):
         headers = [(name, value.strip(words.TAB_OR_SPACE)) for name, value in fields]
         if status and all(words.is_token(name) and words.is_header_value(value) for name, value in headers):
             return int(status[1]), Headers(headers)
-    except (AttributeError, TypeError, ValueError):
-        pass
     return None
 
 
@@ -901,7 +901,13 @@ class _Explanation(NamedTuple):
 
 
 _ORIGIN_NOT_ALLOWED = "Origin {origin} is not allowed by Access-Control-Allow-Origin. Status code: {status}"
-_NO_MATCH = "CORS header ‘Access-Control-Allow-Origin’ does not match ‘{value}’"
+_CHROMIUM_INVALID = (
+    "The 'Access-Control-Allow-Origin' header contains the invalid value '{value}'."
+    " Have the server send the header with a valid value."
+)
+_FIREFOX_FAILED = "CORS request did not succeed"
+_WEBKIT_SCHEME = "not allowed to follow a cross-origin CORS redirection with non CORS scheme"
+_FIREFOX_MISMATCH = "CORS header ‘Access-Control-Allow-Origin’ does not match ‘{value}’"
 
 _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     Step.NO_RESPONSE: _Explanation(
@@ -909,7 +915,7 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
         "No response: {value}.",
         "Start the server there, or give Browser an app for that origin.",
         "",
-        "CORS request did not succeed",
+        _FIREFOX_FAILED,
         "",
     ),
     Step.PREFLIGHT_REDIRECT: _Explanation(
@@ -935,7 +941,8 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
         "Access-Control-Allow-Origin has several values, {value}; browsers take one.",
         "Send Access-Control-Allow-Origin once, with the request's own Origin, {origin}. "
         "Two equal values mean that two parties add the header: the app and a proxy, or two extensions.",
-        "The 'Access-Control-Allow-Origin' header contains multiple values '{value}', but only one is allowed.",
+        "The 'Access-Control-Allow-Origin' header contains multiple values '{value}', but only one is allowed."
+        " Have the server send the header with a valid value.",
         "Multiple CORS header ‘Access-Control-Allow-Origin’ not allowed",
         "Access-Control-Allow-Origin cannot contain more than one origin.",
     ),
@@ -952,9 +959,10 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     Step.ALLOW_ORIGIN_MISMATCH: _Explanation(
         "cors-check",
         "Access-Control-Allow-Origin is {value}; it must be {origin}, byte for byte.{difference}",
-        "Allow {origin} on the server, and send it back in Access-Control-Allow-Origin.",
-        "The 'Access-Control-Allow-Origin' header has a value '{value}' that is not equal to the supplied origin.",
-        _NO_MATCH,
+        "{advice}",
+        "The 'Access-Control-Allow-Origin' header has a value '{value}' that is not equal to the supplied origin."
+        " Have the server send the header with a valid value.",
+        _FIREFOX_MISMATCH,
         _ORIGIN_NOT_ALLOWED,
     ),
     Step.ALLOW_CREDENTIALS: _Explanation(
@@ -1027,40 +1035,39 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
         "Let the script call the final URL, or leave out redirect.",
         "",
         "",
-        "",
+        "Not allowed to follow a redirection while loading {first}",
     ),
     Step.REDIRECT_LOCATION: _Explanation(
         "concept-response-location-url",
         "The redirect's Location is no URL: {location}",
         "Send one Location with a valid URL.",
         "",
-        "",
-        "",
+        _FIREFOX_FAILED,
+        _WEBKIT_SCHEME,
     ),
     Step.REDIRECT_SCHEME: _Explanation(
         "concept-http-redirect-fetch",
         "The redirect leads to {location}, which is neither http: nor https:.",
         "Redirect to an http: or https: URL.",
         "",
-        "",
-        "",
+        _FIREFOX_FAILED,
+        _WEBKIT_SCHEME,
     ),
     Step.REDIRECT_COUNT: _Explanation(
         "concept-http-redirect-fetch",
         "This would be redirect number 21, to {location}; browsers follow twenty.",
         "Break the loop.",
         "",
-        "",
-        "",
+        _FIREFOX_FAILED,
+        "Load cannot follow more than 20 redirections",
     ),
     Step.REDIRECT_CREDENTIALS: _Explanation(
         "concept-http-redirect-fetch",
         "The redirect's goal has a user name or a password in its URL, which other origins may not be sent to.",
         "Redirect to a URL without them.",
-        "Redirect location '{location}' contains a username and password, "
-        "which is disallowed for cross-origin CORS requests.",
-        "",
-        "",
+        "Redirect location '' contains a username and password, which is disallowed for cross-origin requests.",
+        _FIREFOX_FAILED,
+        "redirection URL {location} has credentials",
     ),
 }
 
@@ -1069,6 +1076,12 @@ def _block(step: Step, request: _Request, exchange: Exchange, **facts: str) -> N
     origin, header = request.serialized_origin(), facts.get("header", "")
     facts["said"] = f"is '{facts['value']}'" if facts.get("value") else "is missing"
     facts["difference"] = _difference(step, facts.get("value", ""), origin, request.method)
+    facts["advice"] = (
+        "Let the page call the final URL, or serve it from the page's own origin. "
+        "Allow null only for what everybody may read."
+        if origin == words.NULL_ORIGIN
+        else f"Allow {origin} on the server, and send it back in Access-Control-Allow-Origin."
+    )
     facts["header_as_set"] = next((name for name, _ in request.headers if name.lower() == header), header)
     common = {
         "page": request.origin,
@@ -1109,14 +1122,21 @@ def _without_port(authority: str) -> str:
 
 def _console(step: Step, exchange: Exchange, facts: Mapping[str, str]) -> dict[str, str]:
     chromium, firefox, webkit = (template.format_map(facts) for template in _EXPLANATIONS[step][3:])
+    if step is Step.ALLOW_ORIGIN_MISMATCH and " " in facts["value"]:
+        chromium = _EXPLANATIONS[Step.ALLOW_ORIGIN_MULTIPLE].chromium.format_map(facts)
+    elif step is Step.ALLOW_ORIGIN_MISMATCH and not _LOOKS_LIKE_ORIGIN.match(facts["value"]):
+        chromium = _CHROMIUM_INVALID.format_map(facts)
     if step is Step.ALLOW_ORIGIN_MULTIPLE and facts["lines"] == "1":
-        firefox = _NO_MATCH.format_map(facts)  # Firefox counts lines, the others commas
+        firefox = _FIREFOX_MISMATCH.format_map(facts)  # Firefox counts lines, the others commas
     sentences = {
         "Chromium": chromium and _chromium_frame(step, exchange, facts) + chromium,
-        "Firefox": firefox and _firefox_frame(exchange, firefox),
-        "WebKit": webkit,
+        "Firefox": firefox and _firefox_frame(step, exchange, firefox),
+        "WebKit": webkit and _webkit_frame(step, exchange, facts, webkit),
     }
     return {engine: sentence for engine, sentence in sentences.items() if sentence}
+
+
+_LOOKS_LIKE_ORIGIN = re.compile(r"null\Z|[A-Za-z][A-Za-z0-9+.-]*://[^:/]*(:[0-9]*)?(/.*)?\Z")
 
 
 def _chromium_frame(step: Step, exchange: Exchange, facts: Mapping[str, str]) -> str:
@@ -1139,11 +1159,32 @@ _ANSWER_STEPS = {
 }
 
 
-def _firefox_frame(exchange: Exchange, reason: str) -> str:
+def _firefox_frame(step: Step, exchange: Exchange, reason: str) -> str:
+    url = _shown(exchange.url)
+    if step is Step.ALLOW_ORIGIN_WILDCARD:
+        url = f"‘{url}’"  # of all the messages, only this one quotes it
+    status = ""
+    if reason == _FIREFOX_FAILED:
+        status = " Status code: (null)."
+    elif step in (Step.ALLOW_ORIGIN_MISSING, Step.PREFLIGHT_STATUS):
+        status = f" Status code: {exchange.status}."
     return (
         "Cross-Origin Request Blocked: The Same Origin Policy disallows reading the remote resource at "
-        f"{_shown(exchange.url)}. (Reason: {reason}). Status code: {exchange.status or '(null)'}."
+        f"{url}. (Reason: {reason}).{status}"
     )
+
+
+def _webkit_frame(step: Step, exchange: Exchange, facts: Mapping[str, str], reason: str) -> str:
+    if exchange.preflight and exchange.status not in words.OK_STATUSES:
+        return _EXPLANATIONS[Step.PREFLIGHT_STATUS].webkit.format_map(facts)  # it looks at the status first
+    location = exchange.response_headers.get("Location")
+    has_own_words = step in (Step.REDIRECT_COUNT, Step.REDIRECT_MODE)
+    if location is None or exchange.status not in words.REDIRECT_STATUSES or has_own_words:
+        return reason
+    with suppress(ValueError):
+        goal = _parse_url(location, exchange.url)
+        location = str(goal) if goal.host else location
+    return f"Cross-origin redirection to {_shown(location)} denied by Cross-Origin Resource Sharing policy: {reason}"
 
 
 def _report(error: CORSError) -> Iterator[str]:

@@ -34,7 +34,11 @@ class Fetch:
     body: str | None = None
     redirect: Literal["follow", "error", "manual"] = "follow"
     where: Where = "B"
-    fragment: str = ""
+
+    @property
+    def is_simple(self) -> bool:
+        """Whether it surely needs no preflight."""
+        return self.method in ("GET", "HEAD", "POST") and not self.headers
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ class Outcome:
     """What the script could read of what the case's server sends on purpose."""
     requests: tuple[str, ...] = ()
     """What reached the server."""
-    step: str = ""
-    """Where the model stopped; engines say it in sentences."""
+    console: str = ""
+    """What the engine's console said, or what the model says that it would say."""
 
 
 # Servers and proxies add headers of their own; only these are compared.
@@ -109,25 +113,26 @@ class Server:
 
 
 def url_of(case: Case, fetch: Fetch, origins: Mapping[str, str]) -> str:
-    return f"{origins[fetch.where]}/{case.id}{fetch.fragment}"
+    return f"{origins[fetch.where]}/{case.id}"
 
 
-def run_in_model(case: Case, origins: Mapping[str, str]) -> list[Outcome]:
+def run_in_model(case: Case, origins: Mapping[str, str], engine: str = "Chromium") -> list[Outcome]:
+    """What the model makes of *case*, with the sentences of *engine*'s console."""
     server = Server(origins)
     server.cases[case.id] = case
     origin = "null" if case.opaque else origins["A"]
     browser = Browser(dict.fromkeys(origins.values(), server), origin)
-    return [_fetch_in_model(browser, server, case, fetch) for fetch in case.fetches]
+    return [_fetch_in_model(browser, server, case, fetch, engine) for fetch in case.fetches]
 
 
-def _fetch_in_model(browser: Browser, server: Server, case: Case, fetch: Fetch) -> Outcome:
+def _fetch_in_model(browser: Browser, server: Server, case: Case, fetch: Fetch, engine: str) -> Outcome:
     arguments: dict[str, Any] = {
         name: getattr(fetch, name) for name in ("method", "headers", "credentials", "body", "redirect")
     }
     try:
         response = browser.fetch(url_of(case, fetch, server.origins), **arguments)
     except CORSError as error:
-        return Outcome(None, requests=server.take_log(case.id), step=error.step.value)
+        return Outcome(None, requests=server.take_log(case.id), console=error.console.get(engine, ""))
     return Outcome(
         response.status,
         response.type,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 import time
@@ -1003,13 +1004,13 @@ received  200
           Access-Control-Allow-Origin: https://frontend.com
 why       Access-Control-Allow-Origin is https://frontend.com; it must be null, byte for byte. The origin of a \
 sandboxed frame, and of a request redirected across origins, is null.
-change    Allow null on the server, and send it back in Access-Control-Allow-Origin.
+change    Let the page call the final URL, or serve it from the page's own origin. Allow null only for what everybody \
+may read.
 Chromium  Access to fetch at 'https://other.com/b' (redirected from 'https://backend.com/') from origin \
 'https://frontend.com' has been blocked by CORS policy: The 'Access-Control-Allow-Origin' header has a value \
-'https://frontend.com' that is not equal to the supplied origin.
+'https://frontend.com' that is not equal to the supplied origin. Have the server send the header with a valid value.
 Firefox   Cross-Origin Request Blocked: The Same Origin Policy disallows reading the remote resource at \
-https://other.com/b. (Reason: CORS header ‘Access-Control-Allow-Origin’ does not match ‘https://frontend.com’). \
-Status code: 200.
+https://other.com/b. (Reason: CORS header ‘Access-Control-Allow-Origin’ does not match ‘https://frontend.com’).
 WebKit    Origin null is not allowed by Access-Control-Allow-Origin. Status code: 200
 docs      docs/messages.md#allow-origin-mismatch
 standard  https://fetch.spec.whatwg.org/#cors-check"""
@@ -1102,3 +1103,122 @@ def test_used(preflight_browser):
     command = [sys.executable, "-m", "pytest", "-q", "--rootdir", str(tmp_path), str(tmp_path)]
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "2 passed" in result.stdout, result.stdout
+
+
+# --- docs/messages.md -----------------------------------------------------------------
+
+GRANT = ("Access-Control-Allow-Methods", "PUT")
+DATA = f"{API}/data"
+
+
+def provoked(step: Step) -> CORSError:
+    """An error of *step*, as a page on https://frontend.com gets it from https://backend.com/data."""
+    app, arguments = PROVOKING[step]
+    error = failure(app, DATA, **arguments)
+    assert error.step is step
+    return error
+
+
+PUT: dict[str, Any] = {"method": "PUT"}
+INCLUDE: dict[str, Any] = {"credentials": "include"}
+SAFE: dict[str, Any] = {}
+WITH_HEADER: dict[str, Any] = {"headers": {"X-Request-Id": "1"}}
+WITH_TOKEN: dict[str, Any] = {"headers": {"Authorization": "Bearer t"}}
+
+
+def origin(value: str) -> tuple[str, str]:
+    return ("Access-Control-Allow-Origin", value)
+
+
+def moved(location: str) -> WSGIApplication:
+    return answering([ALLOW, ("Location", location)], status="302 Found")
+
+
+def preflight_status(status: str, *headers: tuple[str, str]) -> WSGIApplication:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response(status, list(headers))
+        return []
+
+    return app
+
+
+PROVOKING: Mapping[Step, tuple[Any, dict[str, Any]]] = {
+    Step.NO_RESPONSE: ({}, SAFE),
+    Step.PREFLIGHT_REDIRECT: (preflight_status("308 Moved", ("Location", f"{DATA}/")), PUT),
+    Step.ALLOW_ORIGIN_MISSING: (answering(), SAFE),
+    Step.ALLOW_ORIGIN_MULTIPLE: (answering([ALLOW, ALLOW]), SAFE),
+    Step.ALLOW_ORIGIN_WILDCARD: (answering([origin("*")]), INCLUDE),
+    Step.ALLOW_ORIGIN_MISMATCH: (answering([origin(f"{PAGE}/")]), SAFE),
+    Step.ALLOW_CREDENTIALS: (answering([ALLOW]), INCLUDE),
+    Step.PREFLIGHT_STATUS: (preflight_status("405 Method Not Allowed", ALLOW), PUT),
+    Step.ALLOW_METHODS_INVALID: (answering((), [ALLOW, ("Access-Control-Allow-Methods", "GET PUT")]), PUT),
+    Step.ALLOW_HEADERS_INVALID: (
+        answering((), [ALLOW, ("Access-Control-Allow-Headers", "Authorization X-Request-Id")]),
+        WITH_HEADER,
+    ),
+    Step.ALLOW_METHODS: (answering((), [ALLOW, ("Access-Control-Allow-Methods", "GET, POST")]), PUT),
+    Step.ALLOW_HEADERS_AUTHORIZATION: (answering((), [ALLOW, ("Access-Control-Allow-Headers", "*")]), WITH_TOKEN),
+    Step.ALLOW_HEADERS: (answering((), [ALLOW, ("Access-Control-Allow-Headers", "Content-Type")]), WITH_HEADER),
+    Step.REDIRECT_MODE: (moved("/elsewhere"), {"redirect": "error"}),
+    Step.REDIRECT_LOCATION: (moved("https://["), SAFE),
+    Step.REDIRECT_SCHEME: (moved("ftp://backend.com/data"), SAFE),
+    Step.REDIRECT_COUNT: (moved("/data"), SAFE),
+    Step.REDIRECT_CREDENTIALS: (moved("https://user:secret@backend.com/data"), SAFE),
+}
+
+
+def sections() -> dict[str, str]:
+    """The page by heading."""
+    text = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
+    titles_and_bodies = re.split(r"^## (.+)$", text, flags=re.MULTILINE)[1:]
+    return dict(zip(titles_and_bodies[::2], titles_and_bodies[1::2], strict=True))
+
+
+@pytest.mark.parametrize("step", Step, ids=lambda step: step.value)
+def test_every_console_message_is_explained(step: Step) -> None:
+    error = provoked(step)
+    section = sections()[step.value]
+    for engine, sentence in error.console.items():
+        assert f"{engine}:\n\n    {sentence}\n" in section
+    assert error.docs == f"docs/messages.md#{step.value}"
+
+
+def test_no_section_is_left_over() -> None:
+    assert list(sections()) == ["How to read them", *(step.value for step in Step)]
+
+
+@pytest.mark.parametrize("step", Step, ids=lambda step: step.value)
+def test_every_error_is_good_to_read(step: Step) -> None:
+    error = provoked(step)
+    assert "{" not in str(error)
+    assert error.why
+    assert error.fix
+
+
+def test_a_bad_location_beside_another_mistake() -> None:
+    app = answering([origin("x"), ("Location", "https://[")], status="302 Found")
+    assert failure(app, DATA).console["WebKit"].startswith("Cross-origin redirection to https://[ denied")
+    app = answering([origin("x"), ("Location", "data:,x")], status="302 Found")
+    assert failure(app, DATA).console["WebKit"].startswith("Cross-origin redirection to data:,x denied")
+
+
+def test_webkit_looks_at_the_preflight_s_status_first() -> None:
+    error = failure(preflight_status("404 Not Found"), DATA, "PUT")
+    assert error.step is Step.ALLOW_ORIGIN_MISSING
+    assert error.console["WebKit"] == "Preflight response is not successful. Status code: 404"
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        (
+            "https://a.com https://b.com",
+            "contains multiple values 'https://a.com https://b.com', but only one is allowed",
+        ),
+        ("https://a.com/b", "has a value 'https://a.com/b' that is not equal to the supplied origin"),
+        ("a.com", "contains the invalid value 'a.com'"),
+        ("null", "has a value 'null' that is not equal to the supplied origin"),
+    ],
+)
+def test_chromium_tells_kinds_of_wrong_origins_apart(value: str, sentence: str) -> None:
+    assert sentence in failure(answering([origin(value)]), DATA).console["Chromium"]
