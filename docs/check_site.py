@@ -1,4 +1,4 @@
-"""A Sphinx extension that reads the built pages: every link within must lead somewhere, and nothing may come from afar."""
+"""A Sphinx extension that reads the built pages: each link within leads somewhere, and nothing comes from afar."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sphinx.util import logging
 
 logger = logging.getLogger(__name__)
 
-# Attributes whose URL a browser loads by itself; of <link> only some kinds are, and those are style sheets and icons.
-_LOADED = {("img", "src"), ("link", "href"), ("object", "data"), ("script", "src"), ("source", "src"), ("iframe", "src")}
+# What a browser loads by itself; an <a> it only offers.
+_LOADED = {"iframe", "img", "link", "object", "script", "source"}
 
 
 class _Page(HTMLParser):
@@ -27,7 +27,7 @@ class _Page(HTMLParser):
             if name == "id" and value:
                 self.ids.add(value)
             elif name in {"href", "src", "data"} and value:
-                self.links.append((value, (tag, name) in _LOADED))
+                self.links.append((value, tag in _LOADED))
 
 
 def check(app: Sphinx, exception: Exception | None) -> None:

@@ -14,16 +14,16 @@ author = "the flask-preflight authors"
 project_copyright = author
 release = version = flask_preflight.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "check_site"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "check_site", "phone_tables"]
 exclude_patterns = ["examples"]
 
-# -- pages: plain Markdown with relative links, so that they can be read on any forge as well ----------------------------
+# -- pages: plain Markdown with relative links, so that they can be read on any forge as well -----------------
 
 myst_heading_anchors = 4
 myst_enable_extensions = ["attrs_block", "colon_fence"]
 highlight_language = "text"
 
-# -- reference: the docstrings are plain field lists ---------------------------------------------------------------------
+# -- reference: the docstrings are plain field lists ----------------------------------------------------------
 
 default_role = "py:obj"
 add_module_names = False
@@ -32,7 +32,7 @@ autodoc_typehints = "none"
 nitpicky = True
 nitpick_ignore = [("py:obj", "Flask")]  # theirs, and their documentation is elsewhere
 
-# -- look: nothing is loaded from elsewhere, fonts are the reader's own --------------------------------------------------
+# -- look: nothing is loaded from elsewhere, fonts are the reader's own ---------------------------------------
 
 html_theme = "furo"
 html_title = f"flask-preflight {version}"

@@ -176,7 +176,7 @@ class Policy:
 
     def __getstate__(self) -> dict[str, Any]:
         # without what is computed from the fields: hashes of strings differ from process to process
-        return {name: getattr(self, name) for name in _FIELDS}
+        return {name: getattr(self, name) for name in FIELDS}
 
     def __hash__(self) -> int:
         return self._hash
