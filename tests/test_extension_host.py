@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+from apiflask import APIFlask
 from flask import Flask
 from flask_jwt_extended import JWTManager
 from flask_limiter import Limiter
@@ -11,13 +13,19 @@ from pages import PAGE
 from flask_preflight import ExtensionHost, Preflight
 
 
-def test_extensions_of_all_kinds_are_registered_alike() -> None:
+class Host(ExtensionHost, Flask):
+    pass
+
+
+class APIHost(ExtensionHost, APIFlask):
+    pass
+
+
+@pytest.mark.parametrize("flask_class", [Host, APIHost])
+def test_extensions_of_all_kinds_are_registered_alike(flask_class: type[Host | APIHost]) -> None:
     """Their ``init_app`` take different options, and return something or nothing; type checkers let all pass."""
 
-    class Host(ExtensionHost, Flask):
-        pass
-
-    app = Host(__name__)
+    app = flask_class(__name__)
     app.config["JWT_SECRET_KEY"] = "at least thirty-two bytes of noise"
     preflight = Preflight()
     assert app.register_extension(preflight, allow_origins=[PAGE]) is preflight

@@ -581,13 +581,17 @@ def debugger_outside() -> WSGIApplication:
     return DebuggedApplication(app_with(failing, DEBUG=True))
 
 
-def debugger_inside() -> WSGIApplication:
+def debugger_inside() -> Flask:
     app = Flask(__name__)
     app.debug = True
     app.add_url_rule("/failing", view_func=failing)
     app.wsgi_app = DebuggedApplication(app.wsgi_app)  # type: ignore[method-assign]
     Preflight(app, allow_origins=[PAGE])
     return app
+
+
+def debuggers_inside_and_outside() -> WSGIApplication:
+    return DebuggedApplication(debugger_inside())
 
 
 def middleware_around_the_debugger() -> WSGIApplication:
@@ -602,6 +606,7 @@ def middleware_around_the_debugger() -> WSGIApplication:
     [
         pytest.param(debugger_outside, {}, id="outside of the extension, which cannot cover it"),
         pytest.param(debugger_inside, readable(), id="inside of the extension"),
+        pytest.param(debuggers_inside_and_outside, readable(), id="inside, under that of flask run --debug"),
         pytest.param(middleware_around_the_debugger, readable(), id="inside of the middleware"),
     ],
 )
