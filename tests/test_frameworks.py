@@ -310,6 +310,7 @@ GRANTED = (
         ("access-control-allow-methods", "GET, HEAD, PUT"),
         ("access-control-allow-origin", "https://frontend.com"),
         ("access-control-max-age", "600"),
+        ("content-length", "0"),
         VARY_PREFLIGHT,
     ],
     b"",

@@ -160,7 +160,7 @@ def normalized(response: HTTPResponse) -> Answer:
     """Read an answer. All that servers may do differently is levelled here, and nowhere else:
 
     the case and order of header names, the reason phrase, chunks or none, and what servers add (`SERVERS_OWN`).
-    ``Content-Length: 0`` beside a 204 is wsgiref's.
+    ``Content-Length: 0`` beside a 204 is dropped by some.
     """
     headers = dict[str, str]()
     for name, value in response.headers.items():

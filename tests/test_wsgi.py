@@ -20,6 +20,7 @@ from test_engine import ANYTHING, operations
 from test_explain import Unspeakable
 from webtest import TestApp as WebTest
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.lint import LintMiddleware
 from werkzeug.test import EnvironBuilder
 
 from flask_preflight import Policy, PreflightMiddleware, RequestFacts, by_path
@@ -120,7 +121,7 @@ def none(app: WSGIApplication) -> WSGIApplication:
 
 # What watches both sides of the middleware. Werkzeug's puts an input into the environ that the other finds fault with,
 # so one at a time.
-LINTERS = [none, validator]
+LINTERS = [none, validator, LintMiddleware]
 
 
 class Spy:
@@ -375,6 +376,14 @@ REFUSED_BODY = b"This CORS preflight is refused.\n"
 REFUSED = [VARY_ALL, ("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "32")]
 
 
+@pytest.mark.parametrize("around", LINTERS)
+def test_granted(around: Callable[[WSGIApplication], WSGIApplication]) -> None:
+    spy = Spy()
+    answer = ask_preflight(around(PreflightMiddleware(around(spy), POLICY)))
+    assert answer == ("204 No Content", [*GRANTED, ("Content-Length", "0")], b"")
+    assert spy.calls == 0
+
+
 @pytest.mark.parametrize(
     ("status", "line"),
     [(200, "200 OK"), (205, "205 Reset Content"), (226, "226 IM Used"), (230, "230 Success"), (299, "299 Success")],
@@ -563,6 +572,20 @@ PLAIN = Policy(allow_origins=[ORIGIN])
             id="exposed by both, in another case",
         ),
         pytest.param(
+            POLICY,
+            ORIGIN,
+            [("Access-Control-Expose-Headers", "X-B,,x-a"), ("Access-Control-Expose-Headers", "X-A, etag, c d")],
+            [VARY, ACAO, ACAC, ("Access-Control-Expose-Headers", "ETag, X-B, x-a")],
+            id="exposed by both, in order",
+        ),
+        pytest.param(
+            POLICY.override(expose_headers=[]),
+            ORIGIN,
+            [("Access-Control-Expose-Headers", "*")],
+            [VARY, ACAO, ACAC],
+            id="nothing left to expose",
+        ),
+        pytest.param(
             Policy(allow_origins="*", expose_headers="*"),
             None,
             [("Access-Control-Expose-Headers", "*")],
@@ -591,6 +614,8 @@ def test_the_middleware_owns_access_control(policy: Policy, origin: str | None, 
         ([("Vary", "Accept"), ("Vary", "Cookie")], [("Vary", "Accept, Origin"), ("Vary", "Cookie")]),
         ([("Vary", "Accept"), ("Vary", "Origin")], [("Vary", "Accept"), ("Vary", "Origin")]),
         ([("Vary", "")], [("Vary", "Origin")]),
+        ([("Vary", " ")], [("Vary", "Origin")]),
+        ([("Vary", "Accept ,,Cookie,")], [("Vary", "Accept, Cookie, Origin")]),
     ],
     ids=str,
 )
@@ -719,6 +744,14 @@ def test_a_path_that_no_key_covers_gets_none() -> None:
     assert by_path({})({"PATH_INFO": "/"}) is None
 
 
+def test_keys_are_written_as_people_read_them() -> None:
+    find = by_path({"/straße/日本": API})
+    assert find(make_environ(path="/straße/日本/x")) is API
+    assert find(make_environ(path="/stra%C3%9Fe/%E6%97%A5%E6%9C%AC")) is API
+    assert find(make_environ(path="/strasse/日本")) is None
+    assert find({"PATH_INFO": "/straße/日本"}) is None  # which is no environ: each byte is one character there
+
+
 def test_the_mapping_is_read_once() -> None:
     policies: dict[str, Policy | None] = {"/api": API}
     find = by_path(policies)
@@ -742,6 +775,7 @@ def test_the_mount_is_not_part_of_the_path() -> None:
         ("//api", "write '/api'"),
         ("/api//x", "write '/api/x'"),
         ("/api/./x", "write '/api/x'"),
+        ("/api/../x", "write '/x'"),
         ("/.", "write '/'"),
         ("/..", "write '/'"),
         ("/api%20x", "write it decoded, with '/'"),
