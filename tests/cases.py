@@ -8,7 +8,7 @@ the origin, ``{goal}`` for the path that redirects lead to.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from flask_preflight.browser import Browser, CORSError
@@ -126,20 +126,20 @@ def run_in_model(case: Case, origins: Mapping[str, str], engine: str = "Chromium
 
 
 def _fetch_in_model(browser: Browser, server: Server, case: Case, fetch: Fetch, engine: str) -> Outcome:
+    outcome = fetched(browser, fetch, url_of(case, fetch, server.origins), engine)
+    return replace(outcome, requests=server.take_log(case.id))
+
+
+def fetched(browser: Browser, fetch: Fetch, url: str, engine: str = "Chromium") -> Outcome:
+    """What the model makes of one fetch."""
     arguments: dict[str, Any] = {
         name: getattr(fetch, name) for name in ("method", "headers", "credentials", "body", "redirect")
     }
     try:
-        response = browser.fetch(url_of(case, fetch, server.origins), **arguments)
+        response = browser.fetch(url, **arguments)
     except CORSError as error:
-        return Outcome(None, requests=server.take_log(case.id), console=error.console.get(engine, ""))
-    return Outcome(
-        response.status,
-        response.type,
-        response.redirected,
-        watched(response.headers),
-        server.take_log(case.id),
-    )
+        return Outcome(None, console=error.console.get(engine, ""))
+    return Outcome(response.status, response.type, response.redirected, watched(response.headers))
 
 
 # ---------------------------------------------------------------------------------------

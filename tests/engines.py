@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SECONDS_TO_START = 60
-SECONDS_FOR_A_BATCH = 300
+SECONDS_FOR_A_BATCH = 110
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>cases</title><link rel="icon" href="data:,"><script>
 async function one({url, init}) {
@@ -238,6 +238,7 @@ class Session:
             self._console: Console = (
                 MarionetteConsole(profile) if self.engine is FIREFOX else OutputConsole(self._output)
             )
+            exits.callback(self._console.close)
             self._exits = exits.pop_all()
         self._warm_up()
         return self
@@ -370,6 +371,8 @@ class Console:
     def read(self) -> list[str]:
         raise NotImplementedError
 
+    def close(self) -> None: ...
+
 
 class OutputConsole(Console):
     """Chromium's stderr, WebKit's stdout."""
@@ -415,6 +418,10 @@ class MarionetteConsole(Console):
         heard: list[str] = self._script("return window.heard.splice(0)")["value"]
         found = (self._CORS.search(message) for message in heard)
         return [match[0] for match in found if match]
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
 
     def _script(self, script: str) -> Any:
         return self._send("WebDriver:ExecuteScript", {"script": script, "args": [], "sandbox": "system"})

@@ -97,7 +97,7 @@ def random_case(random: Random, name: str) -> Case:
     where: Where = random.choice(("B",) * 7 + ("A", "C"))
     if not opaque and random.random() < 0.25:
         return _sequence(random, name, where)
-    fetch = _fetch(random, where)
+    fetch = random_fetch(random, where)
     answers = {
         "preflight": Answer(random.choice(STATUSES), (*_grant(random, origin, fetch), *_preflight(random, [fetch]))),
         "actual": Answer(_actual_status(random), (*_grant(random, origin, fetch), *_readable(random, where))),
@@ -116,7 +116,7 @@ def _sequence(random: Random, name: str, where: Where) -> Case:
     Engines differ on what failures do to the cache, so the answers are right; and on sandboxed frames, ``*``,
     conditional headers and changes of the credentials mode, so there are none.
     """
-    first, other = _fetch(random, where, cacheable=True), _fetch(random, where, cacheable=True)
+    first, other = random_fetch(random, where, cacheable=True), random_fetch(random, where, cacheable=True)
     other = replace(other, credentials=first.credentials)
     fetches = (first, *(random.choice((first, first, other)) for _ in range(random.choice((1, 2)))))
     right = (("Access-Control-Allow-Origin", "{A}"), ("Access-Control-Allow-Credentials", "true"))
@@ -134,7 +134,7 @@ def _actual_status(random: Random) -> int:
     return random.choice((200,) * 8 + (201, 204, 400, 401, 404, 500, 503))
 
 
-def _fetch(random: Random, where: Where, *, cacheable: bool = False) -> Fetch:
+def random_fetch(random: Random, where: Where, *, cacheable: bool = False) -> Fetch:
     method = random.choice(METHODS)
     sample = random.sample(REQUEST_HEADERS, random.choice((0, 0, 0, 1, 1, 2, 3)))
     # One line a name: engines differ on whether the values are measured before or after they are joined.

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cases import (
@@ -30,6 +31,7 @@ from cases import (
     Outcome,
     cached,
     expose,
+    fetched,
     max_age,
     methods,
     names,
@@ -38,11 +40,25 @@ from cases import (
     run_in_model,
     simple,
     summary,
+    url_of,
 )
 from engines import ENGINES, FIREFOX, Engine, Session
-from random_cases import random_case
+from flask import Flask
+from flask.typing import ResponseReturnValue
+from random_cases import random_case, random_fetch
 
-from flask_preflight.browser import Step
+from flask_preflight import Outcome as Verdict
+from flask_preflight import Policy, PolicyError, PreflightMiddleware, RequestFacts, negotiate
+from flask_preflight.browser import Browser, Step
+from flask_preflight.fetch import (
+    SAFELISTED_METHODS,
+    is_forbidden_request_header_value,
+    is_safelisted_request_header,
+    normalize_method,
+)
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 pytestmark = pytest.mark.browser
 
@@ -82,15 +98,23 @@ def unsaid(session: Session, cases: Sequence[Case]) -> list[str]:
     for case in cases:
         for outcome in run_in_model(case, session.origins, str(session.engine)):
             heard = said.get(case.id, [])
-            if outcome.console and outcome.console not in heard and not is_other_order(session.engine, outcome, heard):
+            if outcome.console and not any(is_said(session.engine, outcome.console, line) for line in heard):
                 missing.append(f"{case}\n  model  {outcome.console}\n  {session.engine} {heard}")
     return missing
 
 
-def is_other_order(engine: Engine, outcome: Outcome, heard: list[str]) -> bool:
-    """Firefox looks at the method before it reads the list of header names; both may be wrong."""
-    headers_are_wrong = "Access-Control-Allow-Headers" in outcome.console
-    return engine is FIREFOX and headers_are_wrong and any("Did not find method" in line for line in heard)
+def is_said(engine: Engine, expected: str, line: str) -> bool:
+    """Whether *line* says *expected*, or complains of something else that is wrong too.
+
+    Where several headers are not allowed, each engine names another one. Firefox looks at the method before it reads
+    the list of header names.
+    """
+    if engine is FIREFOX and "Access-Control-Allow-Headers" in expected and "Did not find method" in line:
+        return True
+    return REFUSED_HEADER.sub("", line) == REFUSED_HEADER.sub("", expected)
+
+
+REFUSED_HEADER = re.compile(r"(?<=eader )(field )?‘?[A-Za-z_-]+’?(?= is not allowed)")
 
 
 def test_measured_cases(session: Session) -> None:
@@ -107,7 +131,13 @@ def test_random_cases(session: Session, seed: int, capsys: pytest.CaptureFixture
     random = Random(seed)
     cases = [random_case(random, f"random-{number}") for number in range(COUNT)]
     assert disagreements(session, cases) == []
-    assert unsaid(session, cases) == []
+    assert unsaid(session, [case for case in cases if not is_misdirected(case)]) == []
+
+
+def is_misdirected(case: Case) -> bool:
+    """Whether a redirect leads nowhere: if more is wrong, each engine complains of something else."""
+    locations = [value for name, value in case.answers["actual"].headers if name == "Location"]
+    return any("{goal}" not in location for location in locations)
 
 
 def refusing(step: Step, *granted: tuple[str, str], status: int = 204, fetch: Fetch = PUT) -> tuple[Step, Case]:
@@ -173,6 +203,92 @@ def _renamed(case: Case) -> dict[str, Answer]:
 def test_every_step_is_among_them() -> None:
     # A server can do nothing for the first; the second is a difference that the next test shows.
     assert {step for step, _ in STEPS} == set(Step) - {Step.NO_RESPONSE, Step.ALLOW_HEADERS_AUTHORIZATION}
+
+
+# ---------------------------------------------------------------------------------------
+# Policies: engine, model and ``negotiate`` agree
+# ---------------------------------------------------------------------------------------
+
+
+def random_policy(random: Random, origins: Mapping[str, str]) -> Policy:
+    while True:
+        wishes: dict[str, Any] = {
+            "allow_origins": random.choice(
+                ([origins["A"]],) * 3 + ("*", ["http://127.0.0.1:*"], ["https://other.example"], ["null"], ())
+            ),
+            "allow_methods": random.choice(
+                (None, "*", ["GET", "PUT"], ["PATCH", "DELETE"], ["PUT"], ["POST", "CHICKEN"])
+            ),
+            "allow_headers": random.choice(
+                ((), "*", ["*", "Authorization"], ["X-A", "Authorization"], ["content-type", "x-a", "X-B", "Accept"])
+            ),
+            "expose_headers": random.choice(((), "*", ["X-Total"])),
+            "allow_credentials": random.random() < 0.4,
+            "max_age": random.choice((600, 0, None)),
+        }
+        try:
+            return Policy(**wishes, dangerously_allow_null_origin=wishes["allow_origins"] == ["null"])
+        except PolicyError:
+            continue  # what is unsafe cannot be built, so it cannot be tried
+
+
+class Policed:
+    """A Flask app behind the middleware, with a policy of its own for each case."""
+
+    def __init__(self) -> None:
+        self.policies: dict[str, Policy] = {}
+        flask = Flask(__name__)
+
+        @flask.route("/<case_id>", methods=["GET", "POST", "PUT", "PATCH", "DELETE"])
+        def view(case_id: str) -> ResponseReturnValue:
+            return case_id, (200, 201, 404, 500)[len(case_id) % 4], dict(EXPOSABLE)
+
+        self.app = PreflightMiddleware(flask, self.policy_of)
+
+    def policy_of(self, environ: WSGIEnvironment) -> Policy | None:
+        return self.policies.get(environ["PATH_INFO"].strip("/"))
+
+
+def negotiated(policy: Policy, case: Case, origin: str) -> bool:
+    """Whether the server's side says that the script may read."""
+    (fetch,) = case.fetches
+    method = normalize_method(fetch.method)
+    unsafe = {name.lower() for name, value in fetch.headers if not is_forbidden_request_header_value(name, value)}
+    unsafe -= {name.lower() for name, value in fetch.headers if is_safelisted_request_header(name, value)}
+    facts = [RequestFacts(method, origin, None, None)]
+    if unsafe or method not in SAFELISTED_METHODS:
+        facts.append(RequestFacts("OPTIONS", origin, method, ",".join(sorted(unsafe)) or None))
+    outcomes = {negotiate(policy, fact).outcome for fact in facts}
+    may_send = policy.allow_credentials or fetch.credentials != "include"
+    return may_send and outcomes <= {Verdict.ACTUAL_ALLOWED, Verdict.PREFLIGHT_GRANTED}
+
+
+def policed_case(random: Random, name: str) -> Case:
+    fetch = random_fetch(random, random.choice(("B", "B", "C")))
+    return Case(name, (replace(fetch, redirect="follow"),), {}, opaque=random.random() < 0.15)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=str)
+def test_engine_and_model_and_negotiate_agree(engine: Engine) -> None:
+    if not engine.is_installed:
+        pytest.skip(f"needs {engine}")
+    policed, random = Policed(), Random(SEED)
+    cases = [policed_case(random, f"policy-{number}") for number in range(COUNT)]
+    with Session(engine, policed.app) as session:
+        policed.policies = {case.id: random_policy(random, session.origins) for case in cases}
+        outcomes = session.run(cases)
+        origins = session.origins
+    seen = {}
+    for case in cases:
+        origin = "null" if case.opaque else origins["A"]
+        browser = Browser(dict.fromkeys(origins.values(), policed.app), origin)
+        model = fetched(browser, case.fetches[0], url_of(case, case.fetches[0], origins))
+        by_policy = negotiated(policed.policies[case.id], case, origin)
+        seen[case.id] = (replace(outcomes[case.id][0], requests=()), replace(model, console=""), by_policy)
+    readable = [by_policy for _, _, by_policy in seen.values()]
+    assert {name: three for name, three in seen.items() if three[0] != three[1]} == {}
+    assert {name: three for name, three in seen.items() if (three[1].status is not None) != three[2]} == {}
+    assert COUNT // 10 < sum(readable) < COUNT * 9 // 10
 
 
 # ---------------------------------------------------------------------------------------
