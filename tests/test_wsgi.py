@@ -96,9 +96,9 @@ def serve(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
 
 
 def make_environ(method: str = "GET", path: str = "/", **headers: str) -> WSGIEnvironment:
-    builder = EnvironBuilder(path, method=method)
-    builder.headers.extend({name.replace("_", "-"): value for name, value in headers.items()})
-    return builder.get_environ() | {"wsgi.file_wrapper": FileWrapper}
+    environ = EnvironBuilder(path, method=method).get_environ()
+    sent = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    return environ | sent | {"wsgi.file_wrapper": FileWrapper}
 
 
 def ask(app: WSGIApplication, origin: str | None = ORIGIN, **environ: Any) -> Answer:
