@@ -87,7 +87,7 @@ async function run({id, opaque, fetches}) {
 
 
 class Quiet(WSGIRequestHandler):
-    def log(self, *_: Any) -> None: ...
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
 
 
 @contextmanager
