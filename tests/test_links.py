@@ -43,6 +43,13 @@ def test_links_of_the_page_lead_somewhere(page: Path) -> None:
     assert not wrong
 
 
+def test_tests_that_the_pages_name_exist() -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "tests").glob("*.py")))
+    named = {name for page in PAGES for name in re.findall(r"`(test_\w+)`", page.read_text(encoding="utf-8"))}
+    assert named
+    assert {name for name in named if f"def {name}(" not in code} == set()
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [
