@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -387,3 +389,13 @@ def test_the_verdict_of_a_browser_is_the_engine_s_in_debug_mode_and_without(
         status, headers, _ = debug_answer(policy, facts, decision)
         assert not goes_on(facts, 403, decision.headers, credentials=credentials)
         assert not goes_on(facts, status, headers, credentials=credentials)
+
+
+# ---------------------------------------------------------------------------------------
+# Documentation
+# ---------------------------------------------------------------------------------------
+
+
+def test_every_reason_has_its_section_in_the_docs() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "refusals.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^### `(.+)`$", text, re.MULTILINE)) == sorted(reason.value for reason in Reason)
