@@ -189,7 +189,8 @@ class Browser:
     that is not in the mapping does not answer. *origin* is a serialized origin, or ``"null"`` for a
     sandboxed frame. *max_age_limit*: the most seconds that this browser keeps a preflight (Chromium 7200,
     Firefox 86400, WebKit 600; ``None``: no limit). *lax_by_default*: take cookies without ``SameSite`` for
-    ``SameSite=Lax``, as Chromium does. A wrong argument is a ``ValueError``.
+    ``SameSite=Lax``, as Chromium does. ``ValueError`` for an
+    origin that no browser would send.
 
     Two pages that share a browser, cookies and all, are not modelled: build two.
     """

@@ -34,6 +34,7 @@ class Fetch:
     body: str | None = None
     redirect: Literal["follow", "error", "manual"] = "follow"
     where: Where = "B"
+    fragment: str = ""
 
     @property
     def is_simple(self) -> bool:
@@ -113,7 +114,7 @@ class Server:
 
 
 def url_of(case: Case, fetch: Fetch, origins: Mapping[str, str]) -> str:
-    return f"{origins[fetch.where]}/{case.id}"
+    return f"{origins[fetch.where]}/{case.id}{fetch.fragment}"
 
 
 def run_in_model(case: Case, origins: Mapping[str, str], engine: str = "Chromium") -> list[Outcome]:
@@ -326,6 +327,7 @@ MEASURED = [
     cached("max_age_absent", "200 [PUT]"),
     cached("max_age_0", "200 [OPTIONS PUT]", max_age("0")),
     cached("max_age_600_other_header", "fails [OPTIONS]", max_age("600"), then=Fetch("PUT", X_A)),
+    cached("max_age_600_other_fragment", "200 [OPTIONS PUT]", max_age("600"), then=Fetch("PUT", fragment="#a")),
     simple("expose_none", "200 sees content-language [GET]", ORIGIN, *EXPOSABLE),
     simple("expose_one", "200 sees content-language+x-total [GET]", ORIGIN, *EXPOSABLE, expose("X-Total")),
     simple("expose_star", "200 sees content-language+x-other+x-total [GET]", ORIGIN, *EXPOSABLE, expose("*")),

@@ -617,6 +617,7 @@ def test_an_engine_may_keep_it_less_long() -> None:
         pytest.param({"headers": {"X-A": "1"}}, {"headers": {"x-A": "2"}}, False, id="header names have no case"),
         pytest.param({"method": "PUT"}, {"method": "PUT", "url": f"{API}/other"}, True, id="another URL"),
         pytest.param({"method": "PUT"}, {"method": "PUT", "url": f"{API}/?a"}, True, id="another query"),
+        pytest.param({"method": "PUT"}, {"method": "PUT", "url": f"{API}/#a"}, True, id="another fragment"),
         pytest.param({"method": "PUT"}, {"method": "PUT", "credentials": "include"}, True, id="then with credentials"),
         pytest.param({"method": "PUT", "credentials": "include"}, {"method": "PUT"}, False, id="then without"),
         pytest.param({"method": "PUT"}, {"method": "PUT", "credentials": "omit"}, False, id="omit is same-origin"),
