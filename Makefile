@@ -9,7 +9,7 @@ bin := .venv/bin
 apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: demo test lint bench bench-server browsers wrk clean
+.PHONY: demo docs test lint bench bench-server browsers wrk clean
 
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
@@ -24,6 +24,12 @@ lint: .venv/test .venv/lint
 	$(bin)/ruff format --check .
 	$(bin)/mypy
 	$(bin)/pyright
+
+# Warnings are errors, and so is a reference or a link that leads nowhere. The site is built anew, since what is not
+# built again is not checked again.
+docs: .venv/docs
+	$(bin)/sphinx-build -q -W --keep-going -n -E -a docs build/docs
+	@echo "Open build/docs/index.html"
 
 # Minutes on a quiet machine; fails if a figure is missed, and writes the tables into docs/performance.md.
 bench: .venv/bench
@@ -51,7 +57,7 @@ browsers:
 	$(bin)/pip install -qq -e .
 	@touch $@
 
-.venv/test .venv/lint .venv/bench: .venv/%: .venv/package
+.venv/bench .venv/docs .venv/lint .venv/test: .venv/%: .venv/package
 	$(bin)/pip install -qq --group $*
 	@touch $@
 

@@ -313,10 +313,12 @@ AnyExtension = TypeVar("AnyExtension", bound=_Extension)
 
 
 class ExtensionHost:
-    """Gives a `Flask` subclass ``app.register_extension(extension)``::
+    """Gives a `Flask` subclass ``app.register_extension(extension)``.
 
-    class App(ExtensionHost, Flask):
-        pass
+    ::
+
+        class App(ExtensionHost, Flask):
+            pass
     """
 
     def register_extension(self, extension: AnyExtension, **options: Any) -> AnyExtension:
