@@ -98,12 +98,10 @@ class PreflightMiddleware(CorsLayer):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Every request goes this way, so what is remembered is looked up here, with as few calls as can be.
-        policy = self._policy  # read once, so that a request is never under two
-        if type(policy) is not Policy:
-            found = self._find_policy(policy, environ)
-            if found is None:
-                return self.app(environ, start_response)
-            policy = found
+        in_force = self._policy  # read once, so that a request is never under two
+        policy = in_force if isinstance(in_force, Policy) else self._find_policy(environ)
+        if policy is None:
+            return self.app(environ, start_response)
         origin: str | None = environ.get("HTTP_ORIGIN")
         if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS":
             method: str | None = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
@@ -127,10 +125,11 @@ class PreflightMiddleware(CorsLayer):
         finally:
             environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
-    def _find_policy(self, find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
-        found = find(environ)
+    def _find_policy(self, environ: WSGIEnvironment) -> Policy | None:
+        policy = self._policy
+        found = policy if isinstance(policy, Policy) else policy(environ)
         if found is not None and not isinstance(found, Policy):
-            raise TypeError(f"{find!r} returned {found!r}; it must return a Policy or None")
+            raise TypeError(f"{policy!r} returned {found!r}; it must return a Policy or None")
         return found
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:

@@ -125,7 +125,7 @@ def test_memory_belongs_to_one_policy_and_keeps_no_environ() -> None:
     for facts in (actual(), preflight()):
         environ = environ_of(facts)
         count = sys.getrefcount(environ)
-        PreflightMiddleware(app, policy)(environ, lambda *_: None)  # type: ignore[arg-type,return-value]
+        PreflightMiddleware(app, policy)(environ, lambda *_: None)  # type: ignore[arg-type]
         assert sys.getrefcount(environ) == count
     assert (len(policy.remembered), len(twin.remembered)) == (2, 0)
 
