@@ -228,7 +228,7 @@ class _FlaskLayer(CorsLayer):
             return None if policy is None else _decide(policy, facts)
 
         try:
-            return self.app(environ, decorating(start_response, decide))
+            return self.call_app(environ, decorating(start_response, decide))
         except Exception:
             if facts.origin is not None:
                 logger.warning(
@@ -238,11 +238,8 @@ class _FlaskLayer(CorsLayer):
             raise
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
-        asked: WSGIEnvironment = environ.get(_ASKED, environ)
-        facts, table = read_facts(asked), self._state.table
-        if facts.is_preflight:
-            return table.for_preflight(asked, facts.wanted_method or "").policy is not None
-        return table.for_request(asked) is not None
+        # Preflights come no further, or without a word of this layer, so this is another request.
+        return self._state.table.for_request(environ.get(_ASKED, environ)) is not None
 
     def _answer_preflight(
         self, table: RouteTable, facts: RequestFacts, environ: WSGIEnvironment, start_response: StartResponse

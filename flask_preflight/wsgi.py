@@ -48,12 +48,19 @@ class CorsLayer:
         """Whether another layer further out acts on this request; else this one is the layer to stand back from."""
         outer: CorsLayer = environ.get(_ACTING, self)
         if outer is self or not outer.acts_on(environ):
-            environ[_ACTING] = self
             return False
         if outer not in self._seen_inside:
             self._seen_inside.add(outer)
             logger.warning("%r stands inside %r, which acts on the same requests: drop one of the two", self, outer)
         return True
+
+    def call_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Call the app, and let all further in know that this layer acts."""
+        environ[_ACTING] = self
+        try:
+            return self.app(environ, start_response)
+        finally:
+            environ.pop(_ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x} around {escape(repr(self.app))}>"
@@ -100,9 +107,9 @@ class PreflightMiddleware(CorsLayer):
         decision = negotiate(policy, facts)
         if decision.error is not None:
             log_failed_check(facts, decision.error)
-        if decision.status is None:
-            return self.app(environ, decorating(start_response, lambda: decision))
-        return answer_preflight(policy, facts, decision, start_response, debug=self.debug)
+        if decision.status is not None:
+            return answer_preflight(policy, facts, decision, start_response, debug=self.debug)
+        return self.call_app(environ, decorating(start_response, lambda: decision))
 
     def _find_policy(self, environ: WSGIEnvironment) -> Policy | None:
         policy = self._policy  # read once, so that a request is never under two
