@@ -223,11 +223,10 @@ class _FlaskLayer(CorsLayer):
         table = self._state.table  # read once, so that a request is never under two
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
-        environ[ACTING] = self
-        asked = environ[_ASKED] = environ.copy()  # mounts further in change what they are given
         origin: str | None = environ.get("HTTP_ORIGIN")
         if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS" and WANTED_METHOD in environ:
             return self._answer_preflight(table, environ, start_response)
+        asked = environ[_ASKED] = environ.copy()  # mounts further in change what they are given
         around = current_request()
 
         def decorated(
@@ -240,6 +239,7 @@ class _FlaskLayer(CorsLayer):
                 headers = add_headers(headers, added or headers_for(policy, read_facts(asked)))
             return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
+        environ[ACTING] = self
         try:
             return self.app(environ, decorated)
         except Exception:
@@ -253,11 +253,8 @@ class _FlaskLayer(CorsLayer):
             environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
-        asked: WSGIEnvironment = environ.get(_ASKED, environ)
-        facts, table = read_facts(asked), self._state.table
-        if facts.is_preflight:
-            return table.for_preflight(asked, facts.wanted_method or "").policy is not None
-        return table.for_request(asked) is not None
+        # Preflights come no further, or without a word of this layer, so this is another request.
+        return self._state.table.for_request(environ.get(_ASKED, environ)) is not None
 
     def _answer_preflight(
         self, table: RouteTable, environ: WSGIEnvironment, start_response: StartResponse

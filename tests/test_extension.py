@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Response, abort
 from flask.views import MethodView
 from pages import PAGE, REFUSED, STRANGER, VARY, VARY_PREFLIGHT, Answer, granted, preflight, readable, send
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import Rule
-from werkzeug.test import create_environ, run_wsgi_app
+from werkzeug.test import Client, create_environ, run_wsgi_app
 
 import flask_preflight
 from flask_preflight import (
@@ -1029,6 +1029,32 @@ def test_an_app_mounted_within_another(caplog: pytest.LogCaptureFixture) -> None
     assert preflight(outer, "PUT", "/handed/") == granted("GET, HEAD, OPTIONS, PUT", max_age="6")
     assert send(outer, "PUT", "/handed/") == Answer(200, readable(expose="X-Inner"), "here")
     assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["404", "exception"])
+def test_an_app_beside_another_is_not_inside_it(fails: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """As in a cascade, which asks the next app with the same environ if the first one has no answer."""
+    first, second = protected(expose_headers=["X-First"]), protected(expose_headers=["X-Second"])
+    first.testing = fails
+
+    @first.get("/page")
+    def page() -> str:
+        if fails:
+            raise RuntimeError
+        abort(404)
+
+    second.get("/page", endpoint="page")(lambda: "here")
+
+    def cascade(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        try:
+            run_wsgi_app(first, environ)
+        except RuntimeError:
+            caplog.clear()
+        return second(environ, start_response)
+
+    answer = Client(cascade).get("/page", headers={"Origin": PAGE})
+    assert answer.headers["Access-Control-Expose-Headers"] == "X-Second"
+    assert caplog.messages == []
 
 
 # ---------------------------------------------------------------------------------------
