@@ -9,13 +9,13 @@ bin := .venv/bin
 apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: demo test lint chromium clean
+.PHONY: demo docs test lint bench bench-server browsers wrk clean
 
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
 
 # A part of the tests can't cover the whole, so with ARGS the coverage is only shown.
-test: .venv/test chromium
+test: .venv/test browsers
 	$(bin)/coverage run -m pytest $(ARGS)
 	$(bin)/coverage report $(if $(strip $(ARGS)),--fail-under=0)
 
@@ -25,9 +25,29 @@ lint: .venv/test .venv/lint
 	$(bin)/mypy
 	$(bin)/pyright
 
-# Without it, the tests that need it are skipped and say so.
-chromium:
-	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { $(apt) chromium chromium-driver; } || true
+# Warnings are errors, and so is a reference or a link that leads nowhere. The site is built anew, since what is not
+# built again is not checked again.
+docs: .venv/docs
+	$(bin)/sphinx-build -q -W --keep-going -n -E -a docs build/docs
+	@echo "Open build/docs/index.html"
+
+# Minutes on a quiet machine; fails if a figure is missed, and writes the tables into docs/performance.md.
+bench: .venv/bench
+	$(bin)/python tests/benchmarks --write $(ARGS)
+
+bench-server: .venv/bench wrk
+	$(bin)/python tests/benchmarks --server --write $(ARGS)
+
+# Without it, the load comes from Python.
+wrk:
+	@command -v wrk >/dev/null || { $(apt) wrk; } || true
+
+# Without them, the tests that need them are skipped and say so. WebKit's MiniBrowser is kept off the PATH, and is run
+# in Xvfb.
+browsers:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null && command -v firefox-esr >/dev/null && \
+		command -v Xvfb >/dev/null && ls /usr/lib/*/webkit2gtk-4.*/MiniBrowser >/dev/null 2>&1 || \
+		{ $(apt) chromium chromium-driver firefox-esr webkit2gtk-driver xvfb; } || true
 
 # Debian keeps ensurepip, without which venv can't work, in a package of its own.
 .venv/package: pyproject.toml setup.cfg
@@ -37,7 +57,7 @@ chromium:
 	$(bin)/pip install -qq -e .
 	@touch $@
 
-.venv/test .venv/lint: .venv/%: .venv/package
+.venv/bench .venv/docs .venv/lint .venv/test: .venv/%: .venv/package
 	$(bin)/pip install -qq --group $*
 	@touch $@
 

@@ -23,10 +23,6 @@ MAX_REQUEST_HEADERS_COUNT: Final = 128
 _VARY: Final = (fetch.VARY, fetch.ORIGIN)
 _VARY_PREFLIGHT: Final = (fetch.VARY, f"{fetch.ORIGIN}, {fetch.REQUEST_METHOD}, {fetch.REQUEST_HEADERS}")
 
-# How many decisions a policy remembers, and how long the headers of one may be together
-_MOST_REMEMBERED: Final = 1024
-_LONGEST_REMEMBERED: Final = 1024
-
 
 class RequestFacts(NamedTuple):
     """What a request says of itself; a header that is absent is ``None``, and ``""`` is one that is empty.
@@ -92,22 +88,6 @@ class Decision(NamedTuple):
 
 def negotiate(policy: Policy, facts: RequestFacts) -> Decision:
     """Decide about a request. Never raises, whatever the facts; the work is bounded, whatever their length."""
-    if callable(policy.allow_origins):  # whoever asks a callable wants its answer of now
-        return _decide(policy, facts)
-    preflight = facts.is_preflight
-    question = (preflight, facts.origin, *facts[2:4]) if preflight else (preflight, facts.origin)
-    known: Decision | None = policy.remembered.get(question)
-    if known is not None:
-        return known
-    decision = _decide(policy, facts)
-    if sum(len(text) for text in facts[1:4] if text is not None) <= _LONGEST_REMEMBERED:
-        if len(policy.remembered) >= _MOST_REMEMBERED:
-            policy.remembered.clear()
-        policy.remembered[question] = decision
-    return decision
-
-
-def _decide(policy: Policy, facts: RequestFacts) -> Decision:
     if facts.origin is None:
         return Decision(Outcome.NOT_CORS, headers=_without_origin(policy))
     if facts.is_preflight:
@@ -212,11 +192,15 @@ def _allowed_methods(policy: Policy, wanted: str) -> HeaderList:
 
 
 def _read_header_names(value: str) -> list[str] | Reason:
-    """The names asked for, or why they cannot be read; bounded before anything is split."""
+    """The names asked for, or why they cannot be read; bounded before anything is split.
+
+    A header may be called ``*``; but an answer that names it would allow all, and browsers would remember that.
+    """
     if len(value) > MAX_REQUEST_HEADERS_LENGTH or value.count(",") > MAX_REQUEST_HEADERS_COUNT:
         return Reason.HEADERS_TOO_LONG
     names = fetch.split_list(value)
-    return names if all(map(fetch.is_token, names)) else Reason.HEADERS_MALFORMED
+    are_names = all(fetch.is_token(name) and name != fetch.WILDCARD for name in names)
+    return names if are_names else Reason.HEADERS_MALFORMED
 
 
 def _allowed_headers(policy: Policy, wanted: tuple[str, ...]) -> HeaderList:

@@ -6,8 +6,8 @@ sent is shown shortened and escaped.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
-from itertools import islice
 from typing import Final
 
 from flask_preflight import fetch
@@ -22,8 +22,6 @@ from flask_preflight.engine import (
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origin, Origins, parse_origin, parse_pattern
 from flask_preflight.policy import Policy
 
-# Among how many listed origins the nearest is sought
-_MOST_COMPARED: Final = 1000
 _LONGEST_SHOWN: Final = 200
 
 _OF_METHOD: Final = {Reason.METHOD_NOT_ROUTED, Reason.METHOD_NOT_ALLOWED}
@@ -32,6 +30,11 @@ _OF_METHOD: Final = {Reason.METHOD_NOT_ROUTED, Reason.METHOD_NOT_ALLOWED}
 def escape(text: str) -> str:
     """*text* in quotes, shortened, on one line, in printable ASCII."""
     return ascii(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
+
+
+def escape_error(error: Exception | None) -> str:
+    """What was raised, as `escape` shows it; also where the error cannot say so itself."""
+    return escape("".join(traceback.format_exception_only(error)).strip())
 
 
 def explain(policy: Policy, facts: RequestFacts, decision: Decision) -> str:
@@ -55,32 +58,38 @@ def debug_answer(policy: Policy, facts: RequestFacts, decision: Decision) -> tup
 
 
 def nearest_origin(policy: Policy, origin: str) -> tuple[str, str] | None:
-    """The listed origin of the same host, and how it differs: ``("http://localhost:3000", "the port")``.
+    """The listed value that *origin* nearly is, and how it differs: ``("http://localhost:3000", "the port")``.
 
-    Sought among the first thousand listed; ``None`` if there is none.
+    Sought among the first thousand listed; ``None`` if all of them are of other hosts.
     """
     sent = parse_origin(origin)
     if sent is None or not isinstance(policy.allow_origins, Origins):
         return None
-    for text in islice(policy.allow_origins, _MOST_COMPARED):
-        difference = _difference(sent, text)
-        if difference:
-            return text, difference
-    return None
+    labels = sent.host.removeprefix("www.").split(".")
+    domains = (".".join(labels[start:]) for start in range(len(labels)))
+    listed = (text for domain in domains for text in policy.allow_origins.first_by_domain.get(domain, ()))
+    near = [(text, parts) for text in listed if (parts := _differences(sent, text))]
+    if not near:
+        return None
+    text, parts = min(near, key=lambda found: len(found[1]))
+    return text, " and ".join(parts)
 
 
-def _difference(sent: Origin, text: str) -> str:
+def _differences(sent: Origin, text: str) -> list[str]:
+    """In which parts *sent* differs from a listed value; none if the host is quite another."""
     pattern = parse_pattern(text)
     listed = pattern.origin if pattern else parse_origin(text)
-    if listed is None:
-        return ""
+    if listed is None:  # "null"
+        return []
     if pattern and pattern.subdomains:
-        return "the missing subdomain" if sent == listed or (pattern.any_port and sent[:2] == listed[:2]) else ""
-    if sent.host != listed.host:
-        alike = sent.host.removeprefix("www.") == listed.host.removeprefix("www.")
-        return "the 'www.'" if alike and sent.scheme == listed.scheme and sent.port == listed.port else ""
-    parts = [part for part, differs in (("scheme", 0), ("port", 2)) if sent[differs] != listed[differs]]
-    return f"the {' and the '.join(parts)}"
+        is_near = f".{sent.host}".endswith(f".{listed.host}")
+        host = "the missing subdomain" if sent.host == listed.host else ""
+    else:
+        is_near = sent.host.removeprefix("www.") == listed.host.removeprefix("www.")
+        host = "the 'www.'" if sent.host != listed.host else ""
+    scheme = "the scheme" if sent.scheme != listed.scheme else ""
+    port = "the port" if sent.port != listed.port and not (pattern and pattern.any_port) else ""
+    return list(filter(None, (host, scheme, port))) if is_near else []
 
 
 def _origin_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str:
@@ -102,11 +111,10 @@ def _method_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str
 
 def _headers_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str:
     names = [name for name in fetch.split_list(facts.wanted_headers or "") if not policy.allows_header(name)]
-    note = " ('*' does not cover Authorization)" if policy.allows_any_header else ""
-    return (
-        f"Not allowed as request header{'s' * (len(names) > 1)}: {', '.join(map(escape, names[:10]))}{note}."
-        f" To allow, add to allow_headers, which allows {_enumerate(policy.headers)}."
-    )
+    shown = f"Not allowed as request header{'s' * (len(names) > 1)}: {', '.join(map(escape, names[:10]))}"
+    if policy.allows_any_header:
+        return f"{shown}, which '*' does not cover. To allow it, write allow_headers=['*', 'Authorization']."
+    return f"{shown}. To allow, add to allow_headers, which allows {_enumerate(policy.headers)}."
 
 
 def _enumerate(names: tuple[str, ...]) -> str:
@@ -130,10 +138,10 @@ _TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
     ),
     Reason.ORIGIN_NOT_ALLOWED: _origin_not_allowed,
     Reason.ORIGIN_CHECK_FAILED: lambda _, __, decision: (
-        f"The callable in allow_origins failed: {escape(repr(decision.error))}."
+        f"The callable in allow_origins failed: {escape_error(decision.error)}."
     ),
     Reason.ROUTING_FAILED: lambda _, __, decision: (
-        f"A converter or redirect of the app's own failed for this URL: {escape(repr(decision.error))}."
+        f"A converter or redirect of the app's own failed for this URL: {escape_error(decision.error)}."
     ),
     Reason.METHOD_NOT_ROUTED: lambda policy, facts, _: (
         f"This URL has no route for {escape(facts.wanted_method or '')}; there are {_enumerate(policy.methods)}."

@@ -12,22 +12,29 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 from blinker import Namespace
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, negotiate, refuse_preflight
+from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, refuse_preflight
 from flask_preflight.explain import explain, nearest_origin
+from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.policy import FIELDS, Policy, keep, merge
 from flask_preflight.problems import PolicyError, Problem, flaw
 from flask_preflight.routes import Found, RouteTable, current_request
 from flask_preflight.wsgi import (
+    ACTING,
+    WANTED_HEADERS,
+    WANTED_METHOD,
+    Answer,
     CorsLayer,
-    answer_preflight,
-    decorating,
-    log_failed_check,
+    add_headers,
+    answer_for,
+    headers_for,
     log_failure,
     logger,
+    prepare,
     read_facts,
 )
 
 if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from flask import Flask
     from typing_extensions import Unpack
@@ -214,46 +221,69 @@ class _FlaskLayer(CorsLayer):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         table = self._state.table  # read once, so that a request is never under two
-        if self.stands_back(environ):
+        if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
+        environ[ACTING] = self
         asked = environ[_ASKED] = environ.copy()  # mounts further in change what they are given
-        facts = read_facts(environ)
-        if facts.is_preflight:
-            return self._answer_preflight(table, facts, environ, start_response)
-
+        origin: str | None = environ.get("HTTP_ORIGIN")
+        if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS" and WANTED_METHOD in environ:
+            return self._answer_preflight(table, environ, start_response)
         around = current_request()
 
-        def decide() -> Decision | None:
+        def decorated(
+            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+        ) -> Callable[[bytes], object]:
             policy = table.for_response(asked, around)
-            return None if policy is None else _decide(policy, facts)
+            if policy is not None:
+                short = origin is None or len(origin) <= LONGEST_REMEMBERED
+                added = policy.remembered.get(origin) if short else None
+                headers = add_headers(headers, added or headers_for(policy, read_facts(asked)))
+            return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
         try:
-            return self.call_app(environ, decorating(start_response, decide))
+            return self.app(environ, decorated)
         except Exception:
-            if facts.origin is not None:
+            if origin is not None:
                 logger.warning(
                     "An exception leaves the app, so its answer is made further out and has no CORS headers: the"
                     " browser will call that a CORS error, and the cause is in the traceback."
                 )
             raise
+        finally:
+            environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
-        # Preflights come no further, or without a word of this layer, so this is another request.
-        return self._state.table.for_request(environ.get(_ASKED, environ)) is not None
+        asked: WSGIEnvironment = environ.get(_ASKED, environ)
+        facts, table = read_facts(asked), self._state.table
+        if facts.is_preflight:
+            return table.for_preflight(asked, facts.wanted_method or "").policy is not None
+        return table.for_request(asked) is not None
 
     def _answer_preflight(
-        self, table: RouteTable, facts: RequestFacts, environ: WSGIEnvironment, start_response: StartResponse
+        self, table: RouteTable, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        found = table.for_preflight(environ, facts.wanted_method or "")
+        app = self._state.app
+        origin, method = environ["HTTP_ORIGIN"], environ[WANTED_METHOD]
+        found = table.for_preflight(environ, method)
         if found.policy is None:
             return self.app(environ, start_response)
-        decision = _decide_preflight(found.policy, facts, found)
-        app = self._state.app
-        granted = decision.outcome is Outcome.PREFLIGHT_GRANTED
-        (preflight_granted if granted else preflight_refused).send(app, decision=decision, environ=environ)
-        if not granted:
-            self._log_refusal(found, facts, decision)
-        return answer_preflight(found.policy, facts, decision, start_response, debug=app.debug)
+        headers = environ.get(WANTED_HEADERS, "")
+        short = len(origin) + len(method) + len(headers) <= LONGEST_REMEMBERED
+        answer: Answer | None = None
+        if short and not app.debug:
+            answer = found.policy.remembered.get((origin, method, headers))
+        if answer is None or found.error is not None:
+            answer = _answer_for(found, found.policy, read_facts(environ), debug=app.debug)
+        status, added, body, decision = answer
+        if decision.outcome is Outcome.PREFLIGHT_GRANTED:
+            signal = preflight_granted
+        else:
+            signal = preflight_refused
+            self._log_refusal(found, read_facts(environ), decision)
+        if signal.receivers:
+            signal.send(app, decision=decision, environ=environ)
+        start_response(status, [*added])
+        return [*body]
 
     def _log_refusal(self, found: Found, facts: RequestFacts, decision: Decision) -> None:
         """Log each cause once: a stranger who repeats or varies a request adds no line."""
@@ -267,21 +297,11 @@ class _FlaskLayer(CorsLayer):
             logger.info("Refused a preflight for %s. %s", view, explain(found.policy, facts, decision))
 
 
-def _decide(policy: Policy, facts: RequestFacts) -> Decision:
-    decision = negotiate(policy, facts)
-    if decision.error is not None:
-        log_failed_check(facts, decision.error)
-    return decision
-
-
-def _decide_preflight(policy: Policy, facts: RequestFacts, found: Found) -> Decision:
-    if found.error is not None:
-        log_failure("Matching a preflight with the app's routes failed, so it is refused", found.error)
-        return refuse_preflight(Reason.ROUTING_FAILED, error=found.error)
-    decision = _decide(policy, facts)
-    if found.reason is Reason.METHOD_NOT_ROUTED and decision.reason is Reason.METHOD_NOT_ALLOWED:
-        return decision._replace(reason=found.reason)
-    return decision
+def _answer_for(found: Found, policy: Policy, facts: RequestFacts, *, debug: bool) -> Answer:
+    if found.error is None:
+        return answer_for(policy, facts, found.reason, debug=debug)
+    log_failure("Matching a preflight with the app's routes failed, so it is refused", found.error)
+    return prepare(policy, facts, refuse_preflight(Reason.ROUTING_FAILED, error=found.error), debug=debug)
 
 
 class _Extension(Protocol):
@@ -293,10 +313,12 @@ AnyExtension = TypeVar("AnyExtension", bound=_Extension)
 
 
 class ExtensionHost:
-    """Gives a `Flask` subclass ``app.register_extension(extension)``::
+    """Gives a `Flask` subclass ``app.register_extension(extension)``.
 
-    class App(ExtensionHost, Flask):
-        pass
+    ::
+
+        class App(ExtensionHost, Flask):
+            pass
     """
 
     def register_extension(self, extension: AnyExtension, **options: Any) -> AnyExtension:

@@ -8,6 +8,7 @@ The server's side (:mod:`~flask_preflight.engine`) and the browser's side
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from typing import Final
 
 # ---------------------------------------------------------------------------------------
@@ -46,8 +47,13 @@ NULL_ORIGIN: Final = "null"
 # https://fetch.spec.whatwg.org/#concept-method, https://fetch.spec.whatwg.org/#header-name
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
+_NOT_IN_VALUE = re.compile("[\0\r\n]|[^\0-\xff]")
+
 # HTTP tab or space: https://fetch.spec.whatwg.org/#http-tab-or-space
 TAB_OR_SPACE: Final = "\t "
+
+# HTTP whitespace: https://fetch.spec.whatwg.org/#http-whitespace
+WHITESPACE: Final = "\t\n\r "
 
 
 def is_token(text: str) -> bool:
@@ -55,13 +61,41 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
+def are_tokens(texts: Iterable[str]) -> bool:
+    """Whether all of *texts* are tokens; there may be hundreds of thousands."""
+    return all(map(_TOKEN.fullmatch, texts))
+
+
+def is_header_value(text: str) -> bool:
+    """Whether *text* may be a header's value: https://fetch.spec.whatwg.org/#header-value.
+
+    Bytes travel as Latin-1, as in WSGI. White space at the ends is for the caller to strip.
+    """
+    return _NOT_IN_VALUE.search(text) is None
+
+
 def split_list(value: str) -> list[str]:
     """The elements of a ``#element`` field value, without white space and empty elements.
 
     Recipients must tolerate both: https://httpwg.org/specs/rfc9110.html#abnf.extension.recipient
     """
-    elements = (element.strip(TAB_OR_SPACE) for element in value.split(","))
-    return [element for element in elements if element]
+    elements = [element.strip(TAB_OR_SPACE) for element in value.split(",")]
+    return list(filter(None, elements))
+
+
+# A comma, a quoted string (which may lack its end), or a run of anything else:
+# https://fetch.spec.whatwg.org/#collect-an-http-quoted-string
+_PIECE = re.compile(r"""("(?:[^"\\]|\\.)*(?:"|\\?\Z)|[^",]+)|,""", re.DOTALL)
+
+
+def split_outside_quotes(value: str) -> list[str]:
+    """*value* at its commas that are not in quotes, without white space; empty elements stay.
+
+    https://fetch.spec.whatwg.org/#header-value-get-decode-and-split
+    """
+    commas = [piece.start() for piece in _PIECE.finditer(value) if piece[1] is None]
+    starts = [0, *(comma + 1 for comma in commas)]
+    return [value[a:b].strip(TAB_OR_SPACE) for a, b in zip(starts, [*commas, len(value)], strict=True)]
 
 
 # ---------------------------------------------------------------------------------------
@@ -86,8 +120,17 @@ def is_forbidden_method(method: str) -> bool:
 def normalize_method(method: str) -> str:
     """*method* as a browser sends it: ``put`` becomes ``PUT``, ``patch`` stays ``patch``."""
     upper = method.upper()
-    return upper if upper in _NORMALIZED_METHODS else method
+    # `str.upper` also makes ASCII of some letters beyond it
+    return upper if upper in _NORMALIZED_METHODS and method.isascii() else method
 
+
+# ---------------------------------------------------------------------------------------
+# Statuses: https://fetch.spec.whatwg.org/#statuses
+# ---------------------------------------------------------------------------------------
+
+OK_STATUSES: Final = range(200, 300)
+REDIRECT_STATUSES: Final = frozenset({301, 302, 303, 307, 308})
+NULL_BODY_STATUSES: Final = frozenset({101, 103, 204, 205, 304})
 
 # ---------------------------------------------------------------------------------------
 # Header names (all compared without case, so all in lower case here)
@@ -145,8 +188,77 @@ _FORBIDDEN_REQUEST_HEADERS = frozenset(
 )
 _FORBIDDEN_REQUEST_PREFIXES = ("proxy-", "sec-")
 
+# Same section: these are forbidden only where they name a forbidden method.
+_METHOD_OVERRIDES = frozenset({"x-http-method", "x-http-method-override", "x-method-override"})
+
 
 def is_forbidden_request_header(name: str) -> bool:
     """Whether no script may ever set the request header *name*, whatever its value."""
     name = name.lower()
     return name in _FORBIDDEN_REQUEST_HEADERS or name.startswith(_FORBIDDEN_REQUEST_PREFIXES)
+
+
+def is_forbidden_request_header_value(name: str, value: str) -> bool:
+    """Whether a script may not set the request header *name* to *value* (or to anything)."""
+    if name.lower() in _METHOD_OVERRIDES:
+        return any(is_forbidden_method(method) for method in split_outside_quotes(value))
+    return is_forbidden_request_header(name)
+
+
+# https://fetch.spec.whatwg.org/#request-body-header-name: dropped where a redirect drops the body
+REQUEST_BODY_HEADERS: Final = frozenset({"content-encoding", "content-language", "content-location", "content-type"})
+
+# ---------------------------------------------------------------------------------------
+# Request headers that need no preflight: https://fetch.spec.whatwg.org/#cors-safelisted-request-header
+# ---------------------------------------------------------------------------------------
+
+_SAFELISTED_VALUE_LENGTH = 128
+
+# https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names: of all safelisted values together
+SAFELISTED_VALUES_LENGTH: Final = 1024
+
+# https://fetch.spec.whatwg.org/#cors-unsafe-request-header-byte
+_UNSAFE_BYTE = re.compile(r"""[\0-\x08\x0a-\x1f"():<>?@\[\\\]{}\x7f]""")
+
+_LANGUAGE_VALUE = re.compile(r"[0-9A-Za-z *,\-.;=]*")
+
+# https://mimesniff.spec.whatwg.org/#parse-a-mime-type, as far as the essence; parameters cannot fail
+_MIME_ESSENCE = re.compile(rf"[\t\n\r ]*({_TOKEN.pattern}/{_TOKEN.pattern})[\t\n\r ]*(?:;.*)?", re.DOTALL)
+
+_SAFELISTED_MIME_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+
+# https://fetch.spec.whatwg.org/#simple-range-header-value, with a start and without white space
+_SIMPLE_RANGE = re.compile("bytes=([0-9]+)-([0-9]*)")
+
+
+def is_safelisted_request_header(name: str, value: str) -> bool:
+    """Whether a script may send this header to another origin without asking in a preflight."""
+    check = _SAFELISTED_VALUES.get(name.lower())
+    return check is not None and len(value) <= _SAFELISTED_VALUE_LENGTH and check(value)
+
+
+def _is_safe_accept(value: str) -> bool:
+    return _UNSAFE_BYTE.search(value) is None
+
+
+def _is_safe_language(value: str) -> bool:
+    return _LANGUAGE_VALUE.fullmatch(value) is not None
+
+
+def _is_safe_content_type(value: str) -> bool:
+    match = _MIME_ESSENCE.fullmatch(value)
+    return _is_safe_accept(value) and match is not None and match[1].lower() in _SAFELISTED_MIME_TYPES
+
+
+def _is_safe_range(value: str) -> bool:
+    match = _SIMPLE_RANGE.fullmatch(value)
+    return match is not None and (not match[2] or int(match[1]) <= int(match[2]))
+
+
+_SAFELISTED_VALUES: dict[str, Callable[[str], bool]] = {
+    "accept": _is_safe_accept,
+    "accept-language": _is_safe_language,
+    "content-language": _is_safe_language,
+    "content-type": _is_safe_content_type,
+    "range": _is_safe_range,
+}

@@ -58,8 +58,8 @@ class Origin(NamedTuple):
     def is_loopback(self) -> bool:
         """Whether the host is this machine: https://w3c.github.io/webappsec-secure-contexts/#localhost"""
         if self.has_domain:
-            return self.host == "localhost" or self.host.endswith(".localhost")
-        return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+            return f".{self.host}".removesuffix(".").endswith(".localhost")
+        return self.host.startswith("127.") or self.host == "[::1]"
 
 
 def parse_origin(text: str) -> Origin | None:
@@ -87,7 +87,7 @@ def _is_canonical(origin: Origin) -> bool:
 def _canonical_ipv6(host: str) -> str | None:
     """https://url.spec.whatwg.org/#concept-ipv6-serializer, which never embeds IPv4; ``str(IPv6Address)`` may."""
     try:
-        address = int(ipaddress.IPv6Address(host[1:-1]))
+        address = int(ipaddress.IPv6Address(host.strip("[]")))
     except ValueError:
         return None
     text = ":".join(f"{address >> shift & 0xFFFF:x}" for shift in range(112, -1, -16))
@@ -119,32 +119,22 @@ def parse_pattern(text: str) -> Pattern | None:
 
 
 @final
-class Origins:
-    """A checked list of origins and patterns (and perhaps ``null``), ready to match; immutable and hashable.
-
-    Iterates over the values as they were written, sorted and without repetition.
-    """
-
-    def __init__(self, exact: Iterable[str] = (), patterns: Iterable[str] = ()) -> None:
-        self._exact = frozenset(exact)
-        self._patterns = frozenset(patterns)
+class Origins(tuple[str, ...]):
+    """Checked origins and patterns (and perhaps ``null``), sorted and each once: a tuple that can match."""
 
     @classmethod
     def read(cls, values: Iterable[object]) -> tuple[Origins, list[Flaw]]:
-        """Sort *values* into origins, patterns, and flaws."""
-        exact: list[str] = []
-        patterns: list[str] = []
+        """Sort *values* into what is an origin or a pattern, and flaws."""
+        valid: set[str] = set()
         flaws: list[Flaw] = []
         for value in values:
             if not isinstance(value, str):
                 flaws.append(flaw(value, "nothing-to-inherit" if value is ... else "not-a-string"))
-            elif value == fetch.NULL_ORIGIN or parse_origin(value):
-                exact.append(value)
-            elif parse_pattern(value):
-                patterns.append(value)
+            elif value == fetch.NULL_ORIGIN or parse_origin(value) or parse_pattern(value):
+                valid.add(value)
             else:
                 flaws.append(diagnose(value))
-        return cls(exact, patterns), flaws
+        return cls(sorted(valid)), flaws
 
     def match(self, origin: str) -> bool:
         """Whether *origin*, anything that a client may have sent, is one of these."""
@@ -165,13 +155,28 @@ class Origins:
                 yield f"{scheme}://*.{suffix}:*"
 
     @cached_property
-    def _label_counts(self) -> tuple[int, ...]:
-        hosts = {pattern.origin.host.count(".") + 1 for pattern in self._parsed_patterns if pattern.subdomains}
-        return tuple(sorted(hosts))
+    def _exact(self) -> frozenset[str]:
+        return frozenset(text for text in self if "*" not in text)
 
-    @property
-    def _parsed_patterns(self) -> Iterator[Pattern]:
-        return filter(None, map(parse_pattern, self._patterns))
+    @cached_property
+    def _patterns(self) -> frozenset[str]:
+        return frozenset(text for text in self if "*" in text)
+
+    @cached_property
+    def _label_counts(self) -> tuple[int, ...]:
+        patterns = filter(None, map(parse_pattern, self._patterns))
+        return tuple(sorted({pattern.origin.host.count(".") + 1 for pattern in patterns if pattern.subdomains}))
+
+    @cached_property
+    def first_by_domain(self) -> dict[str, list[str]]:
+        """The first thousand by their domain without ``www.``, to find one that is near a given origin."""
+        by_domain: dict[str, list[str]] = {}
+        for text in self[:1000]:
+            pattern = parse_pattern(text)
+            origin = pattern.origin if pattern else parse_origin(text)
+            if origin is not None:  # "null" has none
+                by_domain.setdefault(origin.host.removeprefix("www."), []).append(text)
+        return by_domain
 
     @property
     def has_null(self) -> bool:
@@ -181,29 +186,12 @@ class Origins:
     @cached_property
     def insecure(self) -> tuple[str, ...]:
         """The values that admit ``http://`` pages of other machines, which anybody on the way can rewrite."""
-        return tuple(sorted(text for text in (*self._exact, *self._patterns) if _is_insecure(text)))
+        return tuple(filter(_is_insecure, self))
 
     @cached_property
     def on_public_suffixes(self) -> tuple[str, ...]:
         """The patterns whose subdomains belong to strangers, such as ``https://*.github.io``."""
-        return tuple(sorted(text for text in self._patterns if _is_on_public_suffix(text)))
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._exact | self._patterns))
-
-    def __len__(self) -> int:
-        return len(self._exact) + len(self._patterns)
-
-    def __eq__(self, other: object) -> bool:
-        if isinstance(other, Origins):
-            return self._exact == other._exact and self._patterns == other._patterns
-        return tuple(self) == other if isinstance(other, tuple) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((self._exact, self._patterns))  # a frozenset computes its hash once
-
-    def __repr__(self) -> str:
-        return repr(tuple(self))
+        return tuple(filter(_is_on_public_suffix, self))
 
 
 def _is_insecure(text: str) -> bool:
@@ -219,7 +207,9 @@ def _is_on_public_suffix(text: str) -> bool:
     if pattern is None or not pattern.subdomains or pattern.origin.is_loopback:
         return False
     domain = pattern.origin.host.removesuffix(".")
-    return _public_suffix(domain) == domain
+    # asked about a subdomain, since some lists are of the kind "*.kawasaki.jp"
+    suffix = _load_public_suffixes()(f"any.{domain}")
+    return suffix is not None and len(suffix) >= len(domain)
 
 
 @cache
@@ -228,10 +218,6 @@ def _load_public_suffixes() -> Callable[[str], str | None]:
     from publicsuffixlist import PublicSuffixList
 
     return PublicSuffixList().publicsuffix
-
-
-def _public_suffix(domain: str) -> str | None:
-    return _load_public_suffixes()(domain)
 
 
 # ---------------------------------------------------------------------------------------
@@ -250,7 +236,7 @@ class _Pieces(NamedTuple):
 
 
 _WOULD_BE_ORIGIN = re.compile(
-    r"(?P<scheme>[^:/]*)://"
+    r"(?:(?P<scheme>[^:/]*)://)?"
     r"(?:(?P<user_info>[^/?#]*)@)?"
     r"(?P<host>\[[^\]]*\]|[^:/?#\\]*)"
     r"(?P<port>:[^/?#\\]*)?"
@@ -258,12 +244,17 @@ _WOULD_BE_ORIGIN = re.compile(
     re.DOTALL,
 )
 
-_REGEX_SIGNS = re.compile(r"\\.|[$()^|+]|/\.\*|\[[^0-9a-fA-F:.\]]")
+_REGEX_SIGNS = re.compile(r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-")
+
+
+def _looks_like_regex(pieces: _Pieces) -> bool:
+    follows_host = pieces.rest[:1]
+    signs = _REGEX_SIGNS.search(f"{pieces.scheme}://{pieces.host}{pieces.port}")
+    return signs is not None or follows_host not in {"", "/", "?", "#"}
 
 
 def _spells_default_port(pieces: _Pieces) -> bool:
-    port = pieces.port.removeprefix(":")
-    return not port or port.lstrip("0") == _DEFAULT_PORTS.get(pieces.scheme.lower())
+    return pieces.port in {"", ":"} or pieces.port.lstrip(":0") == _DEFAULT_PORTS.get(pieces.scheme.lower())
 
 
 def _is_impossible_port(port: str) -> bool:
@@ -272,7 +263,8 @@ def _is_impossible_port(port: str) -> bool:
 
 # (id, whether it is this); the first that applies is reported
 _FLAWS: Final[tuple[tuple[str, Callable[[_Pieces], object]], ...]] = (
-    ("origin-file", lambda it: it.scheme.lower() == "file"),
+    ("origin-regex", _looks_like_regex),
+    ("origin-scheme", lambda it: not it.scheme),
     ("origin-trailing-slash", lambda it: it.rest == "/"),
     ("origin-path", lambda it: it.rest),
     ("origin-user-info", lambda it: it.user_info),
@@ -280,6 +272,8 @@ _FLAWS: Final[tuple[tuple[str, Callable[[_Pieces], object]], ...]] = (
     ("origin-wildcard", lambda it: "*" in it.port and it.port != ":*"),
     ("origin-upper-case", lambda it: it.scheme != it.scheme.lower() or it.host != it.host.lower()),
     ("origin-unicode", lambda it: not it.host.isascii()),
+    # IPv6 without its brackets
+    ("origin-ip-address", lambda it: it.port.count(":") > 1 and "." not in it.host.removeprefix("*.")),
     ("origin-default-port", lambda it: it.port and _spells_default_port(it)),
     ("origin-port", lambda it: it.port not in {"", ":*"} and _is_impossible_port(it.port)),
     (
@@ -295,37 +289,32 @@ def diagnose(text: str) -> Flaw:
     """Why *text* is neither an origin nor a pattern, and where that is clear, the right spelling."""
     if text == fetch.WILDCARD:
         return flaw(text, "wildcard-beside-others")
+    if text.lower().startswith("file:"):
+        return flaw(text, "origin-file")
     if "," in text or any(character.isspace() for character in text):
         return flaw(text, "origin-separator", [part for part in re.split(r"[\s,]+", text) if part])
-    if _REGEX_SIGNS.search(text):
-        return flaw(text, "origin-regex")
     if len(text) > MAX_ORIGIN_LENGTH:
         return flaw(text, "origin-too-long")
-    match = _WOULD_BE_ORIGIN.fullmatch(text)
-    if match is None:
-        return _without_scheme(text)
-    pieces = _Pieces(*match.groups(default=""))
-    id_ = next(id_ for id_, applies in _FLAWS if applies(pieces))
-    return flaw(text, id_, spelling=_correct(text))
+    pieces = _Pieces(*_WOULD_BE_ORIGIN.findall(text.lstrip("/"))[0])
+    problem_id = next(problem_id for problem_id, applies in _FLAWS if applies(pieces))
+    return flaw(text, problem_id, spelling=None if problem_id == "origin-regex" else _correct(pieces))
 
 
-def _without_scheme(text: str) -> Flaw:
-    rest = text.lstrip("/")
-    scheme = "http" if rest.startswith(("localhost", "127.0.0.1", "[::1]")) else "https"
-    return flaw(text, "origin-scheme", spelling=_correct(f"{scheme}://{rest}"))
-
-
-def _correct(text: str) -> str | None:
+def _correct(pieces: _Pieces) -> str | None:
     """The spelling that was meant, if that is clear."""
-    match = _WOULD_BE_ORIGIN.fullmatch(text)
-    if match is None:
-        return None
-    pieces = _Pieces(*match.groups(default=""))
-    port = "" if _spells_default_port(pieces) else pieces.port
+    pieces = pieces._replace(scheme=pieces.scheme.lower() or _guess_scheme(pieces.host.lower()))
+    port = "" if _spells_default_port(pieces) else re.sub("^:0+", ":", pieces.port)
     wildcard = "*." if pieces.host.startswith("*.") else ""
     host = _correct_host(pieces.host.removeprefix("*."))
-    corrected = f"{pieces.scheme.lower()}://{wildcard}{host}{port}"
+    corrected = f"{pieces.scheme}://{wildcard}{host}{port}"
     return corrected if parse_origin(corrected) or parse_pattern(corrected) else None
+
+
+def _guess_scheme(host: str) -> str:
+    """None for a single word, which may be anything: the ``https`` of ``https:/example.com``, for one."""
+    if Origin("http", host, "").is_loopback:
+        return "http"
+    return "https" if "." in host or host.startswith("[") else ""
 
 
 def _correct_host(host: str) -> str | None:

@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from types import EllipsisType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeGuard, cast, final
 
 from flask_preflight import fetch
+from flask_preflight.memory import Memory
 from flask_preflight.origin import Origins, parse_origin
 from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
 
@@ -170,10 +171,19 @@ class Policy:
     def _lower_case_headers(self) -> frozenset[str]:
         return frozenset(name.lower() for name in self.headers)
 
+    @property
+    def asks_anew(self) -> bool:
+        """Whether a callable is to be asked each time, so that nothing can be remembered."""
+        return callable(self.allow_origins)
+
     @cached_property
-    def remembered(self) -> dict[Any, Any]:
-        """Where the engine remembers decisions, so that they go when the policy goes."""
-        return {}
+    def remembered(self) -> Memory:
+        """Answers by this policy, kept by whoever sends them, so that they go when the policy goes."""
+        return Memory()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # without what is computed from the fields: hashes of strings differ from process to process
+        return {name: getattr(self, name) for name in FIELDS}
 
     def __hash__(self) -> int:
         return self._hash
@@ -222,22 +232,21 @@ def keep(changes: PolicyChanges) -> PolicyChanges:
     :raises TypeError: for an unknown field.
     """
     check_fields(changes)
-    kept = {name: tuple(value) if _is_listed(value) else value for name, value in changes.items()}
+    kept = {
+        name: tuple(value) if _is_list(value) and not isinstance(value, Origins) else value
+        for name, value in changes.items()
+    }
     return cast(PolicyChanges, kept)
-
-
-def _is_listed(value: object) -> TypeGuard[Iterable[object]]:
-    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, Origins)) and not callable(value)
 
 
 def _splice(value: object, inherited: object) -> object:
     """*value* with the inherited values for ``...``; where there are none to list, it stays and is a problem."""
-    if not _is_listed(value):
+    if not _is_list(value) or isinstance(value, Origins):
         return value
-    items: list[object] = list(value)
-    if inherited == fetch.WILDCARD:
+    items = list(value)
+    if _is_star(inherited):
         inherited = (fetch.WILDCARD,)
-    if isinstance(inherited, str) or not isinstance(inherited, Iterable):
+    if not _is_list(inherited):
         return items
     return [spliced for item in items for spliced in (inherited if item is ... else (item,))]
 
@@ -262,15 +271,29 @@ def _reporter(problems: list[Problem], field: str) -> _Report:
     return lambda flaw: problems.append(Problem(field, *flaw))
 
 
+def _is_star(value: object) -> bool:
+    return isinstance(value, str) and value == fetch.WILDCARD
+
+
+def _is_function(value: object) -> bool:
+    """Whether *value* is to be called. No class is: it would make an object, and an enumeration is a list."""
+    return callable(value) and not isinstance(value, type)
+
+
+def _is_list(value: object) -> TypeGuard[Iterable[object]]:
+    no_list = isinstance(value, str | bytes | bytearray | memoryview) or _is_function(value)
+    return isinstance(value, Iterable) and not no_list
+
+
 def _read_origins(value: object, report: _Report) -> object:
-    if isinstance(value, Origins) or value == fetch.WILDCARD:
+    if isinstance(value, Origins):
         return value
-    if callable(value):
-        if _is_async(value) or _is_async(getattr(value, "__call__", None)):  # noqa: B004 - not whether, but which
+    if _is_function(value):
+        if _is_async(value):
             report(flaw(value, "async-callable"))
         return value
     items = _read_list(value, report)
-    if items == [fetch.WILDCARD]:
+    if items and all(map(_is_star, items)):
         return fetch.WILDCARD
     origins, flaws = Origins.read(items)
     for found in flaws:
@@ -279,7 +302,11 @@ def _read_origins(value: object, report: _Report) -> object:
 
 
 def _is_async(function: object) -> bool:
-    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+    """Whether *function* gives a coroutine, as far as that can be told without a call."""
+    while isinstance(function, partial):
+        function = function.func
+    method = getattr(function, "__call__", None)  # noqa: B004 - not whether it has one, but which
+    return any(map(inspect.iscoroutinefunction, (function, method))) or inspect.isasyncgenfunction(function)
 
 
 def _read_methods(value: object, report: _Report) -> object:
@@ -304,10 +331,11 @@ def _read_names(
     star_has_company: bool = False,
 ) -> object:
     """Methods or header names, sorted and each once; ``"*"`` alone stays itself."""
-    items = [fetch.WILDCARD] if value == fetch.WILDCARD else _read_list(value, report)
+    items = _read_list(value, report)
     for found in filter(None, (_check_name(item, check) for item in items)):
         report(found)
-    names = {fold(item): item for item in items if isinstance(item, str)}
+    # of two spellings the last stays, so that their order does not matter
+    names = {fold(item): item for item in sorted((item for item in items if isinstance(item, str)), reverse=True)}
     if list(names) == [fetch.WILDCARD]:
         return fetch.WILDCARD
     if fetch.WILDCARD in names and not star_has_company:
@@ -322,12 +350,16 @@ def _check_name(item: object, check: Callable[[str], Flaw | None]) -> Flaw | Non
 
 
 def _read_list(value: object, report: _Report) -> list[object]:
+    """The items of *value*; ``"*"`` is the one string that is read as a list, of itself."""
+    if _is_star(value):
+        return [fetch.WILDCARD]
     if isinstance(value, str):
-        report(flaw(value, "bare-string", [part.strip() for part in value.split(",")]))
-    elif isinstance(value, bytes) or not isinstance(value, Iterable):
+        report(flaw(value, "bare-string", fetch.split_list(value)))
+    elif not _is_list(value):
         report(flaw(value, "not-a-list"))
     else:
-        return list(value)
+        # plain strings: those of subclasses, as enumerations are, format and compare as they please
+        return [str.__str__(item) if isinstance(item, str) else item for item in value]
     return []
 
 
@@ -367,13 +399,16 @@ def _read_max_age(value: object, report: _Report) -> object:
         report(flaw(value, "max-age-type"))
     elif not 0 <= seconds <= _MAX_MAX_AGE:
         report(flaw(value, "max-age-range"))
-    return seconds
+    else:
+        return int(seconds)  # a plain one, as enumerations format as they please
+    return value
 
 
 def _read_status(value: object, report: _Report) -> object:
     if not isinstance(value, int) or isinstance(value, bool) or not 200 <= value <= 299:
         report(flaw(value, "preflight-status"))
-    return value
+        return value
+    return int(value)
 
 
 def _read_bool(value: object, report: _Report) -> object:
@@ -404,19 +439,19 @@ _READERS: Final[dict[str, Callable[[object, _Report], object]]] = {
 def _check_together(policy: Policy, problems: list[Problem]) -> None:
     report = _reporter(problems, "allow_origins")
     origins = policy.allow_origins
-    null_is_allowed = policy.dangerously_allow_null_origin is True
-    if isinstance(origins, Origins) and origins.has_null and not null_is_allowed:
+    has_null = isinstance(origins, Origins) and origins.has_null
+    if has_null and policy.dangerously_allow_null_origin is not True:
         report(flaw(fetch.NULL_ORIGIN, "null-origin"))
     if policy.allow_credentials is not True:
         return
-    if policy.expose_headers == fetch.WILDCARD:
-        _reporter(problems, "expose_headers")(flaw(fetch.WILDCARD, "wildcard-with-credentials"))
+    if has_null:
+        report(flaw(fetch.NULL_ORIGIN, "null-origin-with-credentials"))
     if origins == fetch.WILDCARD:
         report(flaw(fetch.WILDCARD, "wildcard-with-credentials"))
+    if policy.expose_headers == fetch.WILDCARD:
+        _reporter(problems, "expose_headers")(flaw(fetch.WILDCARD, "wildcard-with-credentials"))
     if not isinstance(origins, Origins):
         return
-    if origins.has_null and null_is_allowed:
-        report(flaw(fetch.NULL_ORIGIN, "null-origin-with-credentials"))
     if policy.dangerously_allow_insecure_origins is not True:
         for text in origins.insecure:
             report(flaw(text, "insecure-origin-with-credentials", text.replace("http:", "https:", 1)))

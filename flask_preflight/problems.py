@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 # id: (what is wrong, what to do); {braces} are filled in by `flaw`
 _TEXTS: Final[dict[str, tuple[str, str]]] = {
     # lists
-    "bare-string": ("is one string where a list is due", "write {0!r}"),
+    "bare-string": ("is one string where a list is due", "write {0}"),
     "not-a-list": ("is no list", "write a list of strings"),
     "not-a-string": ("is not a string", "write it as one"),
     "nothing-to-inherit": (
@@ -23,7 +24,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "write '*' alone, or drop it",
     ),
     # origins, one by one
-    "origin-separator": ("has white space or a comma in it", "write one string for each origin: {0!r}"),
+    "origin-separator": ("has white space or a comma in it", "write one string for each origin: {0}"),
     "origin-regex": (
         "looks like a regular expression, and is not read as one",
         "write a pattern such as 'https://*.example.com', or a callable for anything else",
@@ -71,12 +72,12 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "drop it, or set allow_credentials=False",
     ),
     "wildcard-with-credentials": (
-        "would show every user's data to every page of the Web, so browsers ignore it",
+        "means nothing to browsers where credentials are allowed",
         "list the values, or set allow_credentials=False",
     ),
     "insecure-origin-with-credentials": (
         "can be rewritten by anybody on the way, who could then act as the user",
-        "write {0!r}, or set dangerously_allow_insecure_origins=True",
+        "write {0}, or set dangerously_allow_insecure_origins=True",
     ),
     "public-suffix-with-credentials": (
         "admits subdomains that anybody can register",
@@ -87,7 +88,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "method-forbidden": ("can be sent by no browser", "drop it"),
     "method-case": (
         "is in the wrong case, and methods are compared with their case",
-        "write {0!r}, and the same in the page's fetch()",
+        "write {0}, and the same in the page's fetch()",
     ),
     # headers
     "header-invalid": ("is no header name", "write one token, such as 'X-Request-Id'"),
@@ -125,8 +126,21 @@ class Flaw(NamedTuple):
 def flaw(value: object, problem_id: str, *words: object, spelling: str | None = None) -> Flaw:
     """The flaw *problem_id* of *value*; *words* fill its text, and *spelling* is the right one, if there is one."""
     message, hint = _TEXTS[problem_id]
-    hint = hint.format(*words)
+    hint = hint.format(*map(_show, words))
     return Flaw(value, problem_id, message, f"{hint}: {spelling!r}" if spelling else hint)
+
+
+def _show(value: object) -> str:
+    """*value* on one line and cut short, as a human would write it."""
+    if value is ...:
+        return "..."
+    if inspect.isroutine(value):
+        return value.__qualname__
+    try:
+        shown = " ".join(repr(value).splitlines())
+    except Exception:  # noqa: BLE001 - whatever a stranger's `repr` raises, the problem must be told
+        return f"<{type(value).__name__}>"
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
 class Problem(NamedTuple):
@@ -140,10 +154,8 @@ class Problem(NamedTuple):
     where: str = ""
 
     def __str__(self) -> str:
-        shown = "..." if self.value is ... else repr(self.value)
-        shown = shown if len(shown) <= 200 else f"{shown[:200]}..."
         place = f"{self.where}: " if self.where else ""
-        return f"{place}{self.field}: {shown} {self.message}; {self.hint} [{self.id}]"
+        return f"{place}{self.field}: {_show(self.value)} {self.message}; {self.hint} [{self.id}]"
 
 
 class PolicyError(ValueError):

@@ -9,12 +9,14 @@ import logging
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, TypeAlias
+from posixpath import normpath
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from weakref import WeakSet
 
 from flask_preflight import fetch
-from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
-from flask_preflight.explain import debug_answer, escape
+from flask_preflight.engine import Decision, HeaderList, Outcome, Reason, RequestFacts, negotiate
+from flask_preflight.explain import debug_answer, escape, escape_error
+from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
@@ -26,7 +28,10 @@ PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 logger = logging.getLogger("flask_preflight")
 
 # Where a middleware tells those further in that it acts on this request
-_ACTING: Final = "flask_preflight.acting"
+ACTING: Final = "flask_preflight.acting"
+
+WANTED_METHOD: Final = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+WANTED_HEADERS: Final = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
 
 _OWNED_PREFIX: Final = "access-control-"
 _EXPOSE_HEADERS: Final = fetch.EXPOSE_HEADERS.lower()
@@ -45,22 +50,14 @@ class CorsLayer:
         raise NotImplementedError
 
     def stands_back(self, environ: WSGIEnvironment) -> bool:
-        """Whether another layer further out acts on this request; else this one is the layer to stand back from."""
-        outer: CorsLayer = environ.get(_ACTING, self)
-        if outer is self or not outer.acts_on(environ):
+        """Whether another layer further out acts on this request."""
+        outer: CorsLayer | None = environ.get(ACTING)
+        if outer is None or outer is self or not outer.acts_on(environ):
             return False
         if outer not in self._seen_inside:
             self._seen_inside.add(outer)
             logger.warning("%r stands inside %r, which acts on the same requests: drop one of the two", self, outer)
         return True
-
-    def call_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Call the app, and let all further in know that this layer acts."""
-        environ[_ACTING] = self
-        try:
-            return self.app(environ, start_response)
-        finally:
-            environ.pop(_ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x} around {escape(repr(self.app))}>"
@@ -100,22 +97,37 @@ class PreflightMiddleware(CorsLayer):
         self._policy = policy
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        policy = self._find_policy(environ)
-        if policy is None or self.stands_back(environ):
+        # Every request goes this way, so what is remembered is looked up here, with as few calls as can be.
+        in_force = self._policy  # read once, so that a request is never under two
+        policy = in_force if isinstance(in_force, Policy) else self._find_policy(environ)
+        if policy is None:
             return self.app(environ, start_response)
-        facts = read_facts(environ)
-        decision = negotiate(policy, facts)
-        if decision.error is not None:
-            log_failed_check(facts, decision.error)
-        if decision.status is not None:
-            return answer_preflight(policy, facts, decision, start_response, debug=self.debug)
-        return self.call_app(environ, decorating(start_response, lambda: decision))
+        origin: str | None = environ.get("HTTP_ORIGIN")
+        if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS":
+            method: str | None = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
+            if method is not None:  # if another layer acts further out, it has answered this
+                headers: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+                answer: Answer | None = None
+                if len(origin) + len(method) + len(headers) <= LONGEST_REMEMBERED and not self.debug:
+                    answer = policy.remembered.get((origin, method, headers))
+                status, added, body, _ = answer or answer_for(policy, read_facts(environ), debug=self.debug)
+                start_response(status, [*added])  # lists of their own, since a server may change them
+                return [*body]
+        if ACTING in environ and self.stands_back(environ):
+            return self.app(environ, start_response)
+        if origin is None or len(origin) <= LONGEST_REMEMBERED:
+            added = policy.remembered.get(origin) or headers_for(policy, read_facts(environ))
+        else:
+            added = headers_for(policy, read_facts(environ))
+        environ[ACTING] = self
+        try:
+            return self.app(environ, decorating(start_response, added))
+        finally:
+            environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
     def _find_policy(self, environ: WSGIEnvironment) -> Policy | None:
-        policy = self._policy  # read once, so that a request is never under two
-        if isinstance(policy, Policy):
-            return policy
-        found = policy(environ)
+        policy = self._policy
+        found = policy if isinstance(policy, Policy) else policy(environ)
         if found is not None and not isinstance(found, Policy):
             raise TypeError(f"{policy!r} returned {found!r}; it must return a Policy or None")
         return found
@@ -127,50 +139,90 @@ class PreflightMiddleware(CorsLayer):
 def read_facts(environ: WSGIEnvironment) -> RequestFacts:
     """The four things of a request that CORS is about."""
     get = environ.get
-    return RequestFacts(
-        get("REQUEST_METHOD", ""),
-        get("HTTP_ORIGIN"),
-        get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"),
-        get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
-        environ,
-    )
+    return RequestFacts(get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), get(WANTED_METHOD), get(WANTED_HEADERS), environ)
 
 
-def answer_preflight(
-    policy: Policy, facts: RequestFacts, decision: Decision, start_response: StartResponse, *, debug: bool
-) -> list[bytes]:
-    """Send the answer to a preflight."""
+def is_long(facts: RequestFacts) -> bool:
+    """Whether a request's headers are too long together for its answer to be remembered, or they to be hashed."""
+    return sum(len(text) for text in facts[1:4] if text) > LONGEST_REMEMBERED
+
+
+def decide(policy: Policy, facts: RequestFacts) -> Decision:
+    """Negotiate, and log what a callable has raised."""
+    decision = negotiate(policy, facts)
+    if decision.error is not None:
+        log_failure(
+            f"allow_origins failed for the origin {escape(facts.origin or '')}, which is refused", decision.error
+        )
+    return decision
+
+
+def headers_for(policy: Policy, facts: RequestFacts) -> HeaderList:
+    """What the answer to an actual request is to carry; remembered by its origin, where it can be."""
+    added = decide(policy, facts).headers
+    if not policy.asks_anew and not is_long(facts):
+        policy.remembered.keep(facts.origin, added)
+    return added
+
+
+class Answer(NamedTuple):
+    """The answer to a preflight, ready to be sent time and again."""
+
+    status: str
+    headers: HeaderList
+    body: tuple[bytes, ...]
+    decision: Decision
+
+
+def answer_for(policy: Policy, facts: RequestFacts, reason: Reason | None = None, *, debug: bool) -> Answer:
+    """The answer to a preflight; remembered by its three headers, where it can be.
+
+    *reason* is what stands behind a method that the policy does not allow.
+    """
+    decision = decide(policy, facts)
+    if reason is not None and decision.reason is Reason.METHOD_NOT_ALLOWED:
+        decision = decision._replace(reason=reason)
+    answer = prepare(policy, facts, decision, debug=debug)
+    if not policy.asks_anew and not is_long(facts) and not debug:
+        policy.remembered.keep((facts.origin, facts.wanted_method, facts.wanted_headers or ""), answer)
+    return answer
+
+
+def prepare(policy: Policy, facts: RequestFacts, decision: Decision, *, debug: bool) -> Answer:
+    """The answer to a preflight that says *decision*."""
     status, headers, text = decision.status or 0, decision.headers, ""
     if decision.outcome is Outcome.PREFLIGHT_REFUSED:
         text = _REFUSAL
         if debug:
             status, headers, text = debug_answer(policy, facts, decision)
     body = text.encode()
-    # a 204 has no body, and so no Content-Length: https://httpwg.org/specs/rfc9110.html#field.content-length
-    described = (
-        () if status == 204 else (("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(body))))
-    )
-    start_response(_status_line(status), [*headers, *described])
-    return [body] if body else []
+    # A 204 has no type (wsgiref.validate minds) but a length, though HTTP asks for none: old Safaris wait for a body
+    # otherwise, and Werkzeug's linter minds.
+    described = () if status == 204 else (("Content-Type", "text/plain; charset=utf-8"),)
+    length = ("Content-Length", str(len(body)))
+    return Answer(_status_line(status), (*headers, *described, length), (body,) if body else (), decision)
 
 
 def _status_line(status: int) -> str:
-    known = status in HTTPStatus._value2member_map_
-    return f"{status} {HTTPStatus(status).phrase if known else 'Success'}"
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status} Success"
 
 
-def decorating(start_response: StartResponse, decide: Callable[[], Decision | None]) -> StartResponse:
-    """*start_response* for the app, so that whatever it answers carries the headers of what *decide* decides then."""
+def decorating(start_response: StartResponse, added: HeaderList) -> StartResponse:
+    """*start_response* for the app, so that whatever it answers carries the headers *added*."""
 
     def decorated(
-        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
     ) -> Callable[[bytes], object]:
-        decision = decide()
-        if decision is not None:
-            headers = add_headers(headers, decision.headers)
-        if exc_info is None:
-            return start_response(status, headers)
-        return start_response(status, headers, exc_info)
+        for name, _ in headers:
+            if not name or name[0] in "AaVv":  # Access-Control-* or Vary, perhaps
+                headers = add_headers(headers, added)
+                break
+        else:
+            headers = [*headers, *added]
+        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
 
     return decorated
 
@@ -191,17 +243,22 @@ def add_headers(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[t
     decided = dict(added)
     vary = decided.pop(fetch.VARY, None)
     if exposed and fetch.ALLOW_ORIGIN in decided:
-        decided[fetch.EXPOSE_HEADERS] = _merge_exposed(decided, exposed)
+        _merge_exposed(decided, exposed)
+    kept += decided.items()
     if vary is not None:
         _merge_vary(kept, vary)
-    return [*kept, *decided.items()]
+    return kept
 
 
-def _merge_exposed(decided: Mapping[str, str], by_app: list[str]) -> str:
+def _merge_exposed(decided: dict[str, str], by_app: list[str]) -> None:
     names = fetch.split_list(decided.get(fetch.EXPOSE_HEADERS, "")) + by_app
     if fetch.ALLOW_CREDENTIALS in decided:  # then browsers take '*' for a name
         names = [name for name in names if name != fetch.WILDCARD]
-    return ", ".join({name.lower(): name for name in reversed(names) if fetch.is_token(name)}.values())
+    merged: dict[str, str] = {}
+    for name in filter(fetch.is_token, names):
+        merged.setdefault(name.lower(), name)
+    if merged:
+        decided[fetch.EXPOSE_HEADERS] = ", ".join(merged.values())
 
 
 def _merge_vary(headers: list[tuple[str, str]], value: str) -> None:
@@ -213,18 +270,13 @@ def _merge_vary(headers: list[tuple[str, str]], value: str) -> None:
         headers.append((fetch.VARY, value))
         return
     name, fields = headers[places[0]]
-    headers[places[0]] = (name, f"{fields}, {value}" if fields else value)
-
-
-def log_failed_check(facts: RequestFacts, error: Exception) -> None:
-    """Log what a callable ``allow_origins`` raised."""
-    log_failure(f"allow_origins failed for the origin {escape(facts.origin or '')}, so that is refused", error)
+    headers[places[0]] = (name, ", ".join([*fetch.split_list(fields), value]))
 
 
 def log_failure(what: str, error: Exception) -> None:
     """Log on one line *what* failed by an exception of the user's own code, and where that was raised."""
-    places = [f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    logger.error("%s: %s at %s", what, escape(repr(error)), places[-1] if places else "an unknown place")
+    places = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+    logger.error("%s: %s at %s", what, escape_error(error), places[-1] if places else "an unknown place")
 
 
 # ---------------------------------------------------------------------------------------
@@ -249,7 +301,8 @@ def by_path(policies: Mapping[str, Policy | None]) -> PolicyFinder:
         _check_key(key)
         if policy is not None and not isinstance(policy, Policy):
             raise TypeError(f"by_path: the policy of {key!r} is {policy!r}; write a Policy, or None to leave it alone")
-    table = {key.rstrip("/"): policy for key, policy in policies.items()}
+    # WSGI hands on each byte of a path as one character: https://peps.python.org/pep-3333/#unicode-issues
+    table = {key.rstrip("/").encode().decode("latin-1"): policy for key, policy in policies.items()}
     deepest = max((key.count("/") for key in table), default=0)
 
     def find(environ: WSGIEnvironment) -> Policy | None:
@@ -274,6 +327,6 @@ def _is_ambiguous(path: str) -> bool:
 
 def _check_key(key: str) -> None:
     if not key.startswith("/") or (key != "/" and key.endswith("/")) or "%" in key or _is_ambiguous(key):
-        corrected = "/" + "/".join(part for part in key.split("/") if part not in {"", ".", ".."})
+        corrected = "/" + normpath(f"/{key}").lstrip("/")
         hint = f"write {corrected!r}" if "%" not in key and "\\" not in key else "write it decoded, with '/'"
         raise ValueError(f"by_path: {key!r} is no plain path; {hint}")

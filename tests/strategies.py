@@ -1,12 +1,14 @@
 """What Hypothesis makes examples of: origins, patterns, policies, and what strangers send.
 
 Names are drawn from small pools, so that two drawn apart often meet, contain each other, or differ by a hair.
+Each is made once (`cache`): Hypothesis takes longer to make a strategy than to draw from it.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "QUERY",
 _HEADERS = ("Accept", "Authorization", "Content-Type", "X-Request-Id", "x-b", "ETag", "Link")
 
 
+@cache
 def domains() -> st.SearchStrategy[str]:
     """Draw a domain of one to four labels; the last is a word, as otherwise it would be an IP address."""
     last = st.sampled_from([label for label in _LABELS if label != "9"])
@@ -31,16 +34,19 @@ def domains() -> st.SearchStrategy[str]:
     )
 
 
+@cache
 def ipv4_addresses() -> st.SearchStrategy[str]:
     return st.integers(0, 2**32 - 1).map(lambda number: str(ipaddress.IPv4Address(number)))
 
 
+@cache
 def ipv6_numbers() -> st.SearchStrategy[int]:
     """Draw the 128 bits of an address in which runs of zeros are as likely as they are in life."""
     groups = st.lists(st.sampled_from([0, 0, 0, 1, 0xAB, 0xFFFF]), min_size=8, max_size=8)
     return groups.map(lambda drawn: int("".join(f"{group:04x}" for group in drawn), 16))
 
 
+@cache
 def ipv6_hosts() -> st.SearchStrategy[str]:
     """Draw an IPv6 address as URLs spell it; those in which newer Pythons embed IPv4 (RFC 5952) are left out."""
     plain = ipv6_numbers().filter(lambda number: number >> 32 not in {0, 0xFFFF})
@@ -54,6 +60,7 @@ def _origins(schemes: Iterable[str], hosts: st.SearchStrategy[str]) -> st.Search
     return st.builds("{}://{}{}".format, st.sampled_from([*schemes]), hosts, st.sampled_from(_PORTS))
 
 
+@cache
 def origins() -> st.SearchStrategy[str]:
     """Draw an origin as a browser would send it, other than ``null``."""
     addresses = st.one_of(ipv4_addresses(), ipv6_hosts(), st.sampled_from(["127.0.0.1", "[::1]"]))
@@ -64,6 +71,7 @@ def origins() -> st.SearchStrategy[str]:
     )
 
 
+@cache
 def patterns() -> st.SearchStrategy[str]:
     """Draw a pattern: any subdomain, any port, or both."""
     subdomains = _origins(_SCHEMES[:3], domains().map("*.{}".format))
@@ -72,11 +80,13 @@ def patterns() -> st.SearchStrategy[str]:
     return st.one_of(subdomains, any_port, both)
 
 
+@cache
 def methods() -> st.SearchStrategy[str]:
     """Draw a method that a policy may list."""
     return st.sampled_from(_METHODS)
 
 
+@cache
 def header_names() -> st.SearchStrategy[str]:
     """Draw a header name that a policy may list, requested as well as exposed."""
     return st.sampled_from(_HEADERS)
@@ -87,23 +97,27 @@ def _listed(items: st.SearchStrategy[str], *, star: bool) -> st.SearchStrategy[A
     return st.one_of(st.just("*"), lists) if star else lists
 
 
-@st.composite
-def policies(draw: st.DrawFn) -> Policy:
-    """Draw a valid policy; none asks a callable."""
-    credentials = draw(st.booleans())
+def _policies(*, credentials: bool) -> st.SearchStrategy[Policy]:
     sources = st.one_of(origins(), patterns(), *([] if credentials else [st.just("null")]))
-    return Policy(
-        allow_origins=draw(_listed(sources, star=not credentials)),
-        allow_methods=draw(st.one_of(st.none(), _listed(methods(), star=True))),
-        allow_headers=draw(st.one_of(st.just(["*", "Authorization"]), _listed(header_names(), star=True))),
-        expose_headers=draw(_listed(header_names(), star=not credentials)),
-        allow_credentials=credentials,
-        max_age=draw(st.one_of(st.none(), st.integers(0, 86400))),
-        preflight_status=draw(st.integers(200, 299)),
-        dangerously_allow_insecure_origins=True,
-        dangerously_allow_public_suffix_subdomains=True,
-        dangerously_allow_null_origin=True,
+    return st.builds(
+        Policy,
+        allow_origins=_listed(sources, star=not credentials),
+        allow_methods=st.one_of(st.none(), _listed(methods(), star=True)),
+        allow_headers=st.one_of(st.just(["*", "Authorization"]), _listed(header_names(), star=True)),
+        expose_headers=_listed(header_names(), star=not credentials),
+        allow_credentials=st.just(credentials),
+        max_age=st.one_of(st.none(), st.integers(0, 86400)),
+        preflight_status=st.integers(200, 299),
+        dangerously_allow_insecure_origins=st.just(True),
+        dangerously_allow_public_suffix_subdomains=st.just(True),
+        dangerously_allow_null_origin=st.just(True),
     )
+
+
+@cache
+def policies() -> st.SearchStrategy[Policy]:
+    """Draw a valid policy; none asks a callable."""
+    return st.one_of(_policies(credentials=False), _policies(credentials=True))
 
 
 # Whole words that a server might take for its own, and the bytes that parsers trip over
@@ -124,6 +138,7 @@ _PIECES = (
 )
 
 
+@cache
 def header_bytes() -> st.SearchStrategy[bytes]:
     """Draw what a stranger may send as the value of any header."""
     pieces = st.one_of(st.sampled_from([piece.encode() for piece in _PIECES]), st.binary(max_size=8))
@@ -134,6 +149,7 @@ def header_bytes() -> st.SearchStrategy[bytes]:
     )
 
 
+@cache
 def header_values() -> st.SearchStrategy[str]:
     """Draw the same as WSGI hands it on: each byte as one character of Latin-1."""
     return header_bytes().map(lambda value: value.decode("latin-1"))

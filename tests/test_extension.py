@@ -161,7 +161,7 @@ def test_all_problems_of_the_configuration_at_once() -> None:
         ("max_age", "max-age-range", ""),
     ]
     hints = [problem.hint for problem in caught.value.problems]
-    assert "PREFLIGHT_ALLOW_ORIGINS" in hints[0]
+    assert hints[0] == "write 'PREFLIGHT_ALLOW_ORIGINS', or drop it"
     assert hints[1] == 'write \'["https://frontend.com", "https://other.com"]\', in the environment too'
     assert hints[3] == "write True or False, and in the environment true or false"
     assert "preflight" not in app.extensions
@@ -178,9 +178,10 @@ def test_all_problems_of_the_configuration_at_once() -> None:
 def test_unknown_keys_are_answered_with_the_nearest(key: str, meant: str) -> None:
     with pytest.raises(PolicyError) as caught:
         Preflight(new_app(**{key: 1}))
-    [problem] = caught.value.problems
-    assert problem[:3] == (key, 1, "unknown-config-key")
-    assert problem.hint.replace("'", "") == f"write {meant}, or drop it"
+    assert str(caught.value) == (
+        "1 problem with a CORS policy:\n"
+        f"- {key}: 1 is set, and a policy has no such field; write {meant!r}, or drop it [unknown-config-key]"
+    )
 
 
 @pytest.mark.parametrize("key", ["PREFLIGHT", "PREFLIGHTS_MAX_AGE", "FLASK_PREFLIGHT_MAX_AGE", "MY_PREFLIGHT_X"])
@@ -1046,7 +1047,7 @@ def test_an_app_beside_another_is_not_inside_it(fails: bool, caplog: pytest.LogC
 
     def cascade(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         try:
-            run_wsgi_app(first, environ)
+            list(first(environ, lambda *_: bytes))
         except RuntimeError:
             caplog.clear()
         return second(environ, start_response)

@@ -21,16 +21,18 @@ PACKAGE = Path(flask_preflight.__file__).parent
 LAYERS = {
     "fetch": ("", ""),
     "problems": ("", ""),
+    "memory": ("", ""),
     "origin": ("fetch problems", "idna publicsuffixlist"),
-    "policy": ("fetch problems origin", ""),
+    "policy": ("fetch problems memory origin", ""),
     "engine": ("fetch origin policy", ""),
     "explain": ("fetch origin policy engine", ""),
-    "wsgi": ("fetch policy engine explain", ""),
+    "wsgi": ("fetch memory policy engine explain", ""),
     "marks": ("policy", "flask"),
     "routes": ("problems policy engine marks", "flask werkzeug"),
-    "extension": ("problems policy engine explain wsgi routes", "blinker flask werkzeug"),
+    "extension": ("problems memory policy engine explain wsgi routes", "blinker flask werkzeug"),
     # The tests' judge: it knows the standard's words and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),
+    "pytest_plugin": ("browser", "pytest"),
     # The door, which opens each room when it is asked for.
     "__init__": ("problems policy engine wsgi marks extension", ""),
 }

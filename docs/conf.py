@@ -1,0 +1,47 @@
+"""How Sphinx builds the site: `make docs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import flask_preflight
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+project = "flask-preflight"
+author = "the flask-preflight authors"
+project_copyright = author
+release = version = flask_preflight.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "check_site", "phone_tables"]
+exclude_patterns = ["examples"]
+
+# -- pages: plain Markdown with relative links, so that they can be read on any forge as well -----------------
+
+myst_heading_anchors = 4
+myst_enable_extensions = ["attrs_block", "colon_fence"]
+highlight_language = "text"
+
+# -- reference: the docstrings are plain field lists ----------------------------------------------------------
+
+default_role = "py:obj"
+add_module_names = False
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+nitpicky = True
+nitpick_ignore = [("py:obj", "Flask")]  # theirs, and their documentation is elsewhere
+
+# -- look: nothing is loaded from elsewhere, fonts are the reader's own ---------------------------------------
+
+html_theme = "furo"
+html_title = f"flask-preflight {version}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "light_css_variables": {"color-brand-primary": "#0b6623", "color-brand-content": "#0b6623"},
+    "dark_css_variables": {"color-brand-primary": "#7ddc9a", "color-brand-content": "#7ddc9a"},
+}
+copybutton_exclude = ".linenos, .gp, .go"

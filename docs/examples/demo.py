@@ -1,0 +1,164 @@
+"""A page, its back end and a stranger, on three ports of this machine and so on three origins.
+
+Run it, open the URL that it prints, and press the buttons.
+"""
+
+from __future__ import annotations
+
+import argparse
+import html
+import inspect
+import json
+import signal
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import ExitStack
+from pathlib import Path
+from socketserver import ThreadingMixIn
+from threading import Thread
+from typing import TYPE_CHECKING
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+import backend
+from werkzeug import Request, Response
+from werkzeug.test import run_wsgi_app
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+HOST = "127.0.0.1"
+PAGE = Path(__file__).with_name("demo.html")
+
+# What the page shows of a request; the rest is the same in all of them
+SHOWN = {
+    "Origin",
+    "Access-Control-Request-Method",
+    "Access-Control-Request-Headers",
+    "Authorization",
+    "Content-Type",
+    "X-Request-Id",
+}
+
+
+class Wire:
+    """Stands in front of *app* and keeps what comes in and goes out.
+
+    A page cannot see preflights, and of a refused request it sees nothing at all; so it asks here what really happened.
+    """
+
+    def __init__(self, app: WSGIApplication) -> None:
+        self.app = app
+        self.kept: defaultdict[str, list[object]] = defaultdict(list)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        chunks, status, headers = run_wsgi_app(self.app, environ, buffered=True)
+        body = b"".join(chunks)
+        exchange = {
+            "method": request.method,
+            "path": request.path,
+            "sent": [header for header in request.headers if header[0] in SHOWN],
+            "status": status,
+            "got": list(headers),
+            "text": body.decode(),
+        }
+        # kept before anything is sent: the page asks as soon as it has its answer
+        self.kept[request.headers.get("Origin", "")].append(exchange)
+        start_response(status, list(headers))
+        return [body]
+
+    def take(self, origin: str) -> list[object]:
+        """What pages of *origin* have exchanged since they last asked."""
+        return self.kept.pop(origin, [])
+
+
+def frontend(page: str, wire: Wire) -> WSGIApplication:
+    """Serves the page, and what went over the wire for it."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        request = Request(environ)
+        match request.method, request.path:
+            case "GET", "/":
+                response = Response(page, mimetype="text/html")
+            case "POST", "/wire":
+                kept = wire.take(request.host_url.rstrip("/"))
+                response = Response(json.dumps(kept), mimetype="application/json")
+            case _:
+                response = Response("Nothing here.\n", 404)
+        return response(environ, start_response)
+
+    return app
+
+
+class Server(ThreadingMixIn, WSGIServer):
+    """A server that is bound at once, so that its origin is known before there is an app for it."""
+
+    daemon_threads = True  # browsers keep idle connections, and Ctrl-C must not wait for them
+
+    def __init__(self, port: int) -> None:
+        super().__init__((HOST, port), QuietHandler)
+        self.origin = f"http://{HOST}:{self.server_port}"
+
+
+class QuietHandler(WSGIRequestHandler):
+    """Says nothing about requests, since the page shows them; and says of them only what is true."""
+
+    def get_environ(self) -> WSGIEnvironment:
+        environ = super().get_environ()
+        if "Content-Type" not in self.headers:
+            del environ["CONTENT_TYPE"]  # else text/plain, which no browser sent
+        return environ
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has in the class above
+        pass
+
+
+def main() -> None:
+    """Serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("frontend", "backend", "stranger"):
+        parser.add_argument(f"--{name}-port", type=int, default=0, help="default: any that is free")
+    ports = parser.parse_args()
+
+    # said explicitly, since a shell that starts this in the background has SIGINT ignored
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+    with ExitStack() as stack:
+        try:
+            front, back, stranger = (
+                stack.enter_context(Server(port))
+                for port in (ports.frontend_port, ports.backend_port, ports.stranger_port)
+            )
+        except OSError as error:
+            sys.exit(f"Cannot listen: {error.strerror}. Choose other ports.")
+
+        wire = Wire(backend.create_app(front.origin))
+        page = PAGE.read_text(encoding="utf-8")
+        for name, value in {
+            "frontend": front.origin,
+            "backend": back.origin,
+            "stranger": stranger.origin,
+            "source": inspect.getsource(backend.create_app),
+        }.items():
+            page = page.replace(f"@{name}@", html.escape(value))
+        back.set_app(wire)
+        # one page on two origins, of which the back end knows one
+        front.set_app(frontend(page, wire))
+        stranger.set_app(frontend(page, wire))
+
+        for server in (back, stranger):
+            Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+        try:
+            print(f"\n  Open  {front.origin}\n")
+            print(f"  the back end       {back.origin}\n  a stranger's page  {stranger.origin}\n")
+            print("  Ctrl-C stops it.", flush=True)
+            front.serve_forever()
+        except KeyboardInterrupt:
+            print("\n  Stopped.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,401 @@
+"""What is measured: groups of cells, each named ``table=…/app=…/case=…``, and numbers that are measured by themselves.
+
+A name is all that the tables and the figures know of a cell, and ``--only`` picks cells by a part of it.
+"""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
+from itertools import cycle, islice
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+from statistics import median
+from time import thread_time
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import contenders as who
+import flask
+import traffic
+from harness import ASGIApp, Batch, Environ, Plan, Times, fresh, measure, renewed, same, same_asgi, start_response
+
+from flask_preflight import Preflight, cors_route
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+HERE = Path(__file__).parent
+
+# Made only when it is its turn, and only if it is picked
+Cells: TypeAlias = dict[str, Callable[[], Batch]]
+
+WSGI: dict[str, Callable[[], WSGIApplication]] = {
+    "constant": lambda: who.constant,
+    "wsgi": lambda: who.plain,
+    "wsgi-with-vary": lambda: who.with_vary,
+    "minimal": lambda: who.minimal(traffic.ORIGINS),
+    "wsgicors": lambda: who.wsgicors(traffic.ORIGINS),
+    "ours": lambda: who.ours(traffic.ORIGINS),
+    "ours-with-vary": lambda: who.ours(traffic.ORIGINS, who.with_vary),
+    "falcon": who.falcon_alone,
+    "falcon-cors": lambda: who.falcon_cors(traffic.ORIGINS),
+}
+ASGI: dict[str, Callable[[], ASGIApp]] = {
+    "asgi": lambda: who.asgi_alone,
+    "starlette": lambda: who.starlette(traffic.ORIGINS),
+}
+FLASK: dict[str, Callable[[], WSGIApplication]] = {
+    "constant": lambda: who.constant,
+    "flask": who.flask_alone,
+    "flask-cors": lambda: who.flask_cors(traffic.ORIGINS),
+    "cross-origin": lambda: who.flask_cross_origin(traffic.ORIGINS),
+    "by-hand": lambda: who.flask_by_hand(traffic.ORIGINS),
+    "flask-wsgicors": lambda: who.flask_wsgicors(traffic.ORIGINS),
+    "flask-ours": lambda: who.flask_ours(traffic.ORIGINS),
+    "flask-ours-by-route": lambda: who.flask_ours_by_route(traffic.ORIGINS),
+    "django": who.django_alone,
+    "django-cors-headers": lambda: who.django_cors_headers(traffic.ORIGINS),
+}
+FRESH = ("constant", "wsgi", "minimal", "wsgicors", "ours", "flask", "flask-cors", "flask-ours", "flask-ours-by-route")
+
+
+def run(plan: Plan) -> tuple[Times, dict[str, float]]:
+    """Measure all that *plan* picks: the times of the groups, and single numbers by their names."""
+    times: Times = {}
+    for make_cells in (kinds, fresh_strings, growth, hostile, converted, routes):
+        for cells in make_cells(plan):
+            times |= _measure_group(cells, plan)
+    numbers: dict[str, float] = {}
+    for name, measure_numbers in NUMBERS.items():
+        if plan.only in name:
+            numbers |= measure_numbers(plan)
+    return times, numbers
+
+
+def _measure_group(cells: Cells, plan: Plan) -> Times:
+    batches: dict[str, Batch] = {}
+    for name, make in cells.items():
+        if plan.only in name:
+            try:
+                batches[name] = make()
+            except ModuleNotFoundError as error:
+                say_left_out(name.partition("app=")[2].partition("/")[0], error.name or "")
+    return measure(batches, _plan_for(batches, plan))
+
+
+@cache
+def say_left_out(app: str, peer: str) -> None:
+    """Once for each app."""
+    print(f"left out, for {peer} is not installed: {app}", file=sys.stderr)
+
+
+def _plan_for(batches: dict[str, Batch], plan: Plan) -> Plan:
+    if any("table=kinds/" not in name for name in batches):
+        # new strings are made while the clock stands, and that takes the greater part of a batch
+        return plan._replace(batch_seconds=plan.batch_seconds * 3)
+    if any("group=flask/" in name and "case=get-" in name for name in batches):
+        return plan._replace(rounds=plan.rounds * 3)  # what is added is small beside what Flask takes
+    return plan
+
+
+# ---------------------------------------------------------------------------------------
+# Groups
+# ---------------------------------------------------------------------------------------
+
+
+def kinds(plan: Plan) -> Iterator[Cells]:
+    """Each kind of request to each contender."""
+    for group, made in (("wsgi", WSGI), ("flask", FLASK)):
+        cells: Cells = {}
+        for case, environ in traffic.CASES.items():
+            for app, make in made.items():
+                cells[f"table=kinds/group={group}/app={app}/case={case}"] = partial(_same, make, environ)
+            for app, make_asgi in ASGI.items() if group == "wsgi" else ():
+                cells[f"table=kinds/group={group}/app={app}/case={case}"] = partial(_same_asgi, make_asgi, environ)
+        for part in ("get", "preflight"):  # smaller groups: what is compared is closer in time
+            yield {name: cell for name, cell in cells.items() if f"case={part}" in name}
+
+
+def _same(make: Callable[[], WSGIApplication], environ: Environ) -> Batch:
+    return same(make(), environ)
+
+
+def _same_asgi(make: Callable[[], ASGIApp], environ: Environ) -> Batch:
+    return same_asgi(make(), [traffic.scope_of(environ)])
+
+
+def _fresh(make: Callable[[], WSGIApplication], environ: Environ) -> Batch:
+    return fresh(make(), renewed(environ))
+
+
+def fresh_strings(plan: Plan) -> Iterator[Cells]:
+    """The same in new strings."""
+    made = WSGI | FLASK
+    yield {
+        f"table=fresh/app={app}/case={case}": partial(_fresh, made[app], environ)
+        for case, environ in traffic.CASES.items()
+        for app in FRESH
+    }
+
+
+ORIGIN_MAKERS: dict[str, who.Maker] = {
+    "minimal": who.minimal,
+    "wsgicors": who.wsgicors,
+    "flask-cors": who.flask_cors,
+    "ours": who.ours,
+    "flask-ours": who.flask_ours,
+}
+
+
+def growth(plan: Plan) -> Iterator[Cells]:
+    """Preflights from up to 512 allowed origins in turn, by the number of those that are allowed."""
+    policies = {
+        **{f"{name}-origins": partial(traffic.many_origins, plan.size(count)) for name, count in _EXACT.items()},
+        **{f"{name}-patterns": partial(traffic.many_patterns, plan.size(count)) for name, count in _PATTERNS.items()},
+    }
+    cells: Cells = {}
+    for case, origins in policies.items():
+        for app, maker in ORIGIN_MAKERS.items():
+            if (app, case) not in _NEVER_ENDS:
+                cells[f"table=growth/app={app}/case={case}"] = partial(_in_turn, maker, origins)
+        cells[f"table=growth/app=starlette/case={case}"] = partial(_in_turn_asgi, origins)
+    yield cells
+
+
+_EXACT = {"10": 10, "1k": 1000, "100k": 100_000}
+_PATTERNS = {"10": 10, "1k": 1000, "10k": 10_000}
+
+# wsgicors takes milliseconds to seconds for each origin that it has not seen lately
+_NEVER_ENDS = {("wsgicors", "100k-origins"), ("wsgicors", "10k-patterns")}
+
+
+def _in_turn(maker: who.Maker, origins: Callable[[], tuple[str, ...]]) -> Batch:
+    senders = traffic.spread(origins(), 512)
+    return fresh(maker(origins()), renewed(traffic.preflight(), HTTP_ORIGIN=senders))
+
+
+def _in_turn_asgi(origins: Callable[[], tuple[str, ...]]) -> Batch:
+    senders = traffic.spread(origins(), 512)
+    return same_asgi(
+        who.starlette(origins()), [traffic.scope_of(traffic.preflight(origin=origin)) for origin in senders]
+    )
+
+
+def hostile(plan: Plan) -> Iterator[Cells]:
+    """What attacks cost, beside a refusal of the same policy that repeats; and what others pay meanwhile."""
+    patterns = partial(traffic.many_patterns, plan.size(1000))
+    cells: Cells = {}
+    for app, maker in ORIGIN_MAKERS.items():
+        listed: Callable[[], WSGIApplication] = partial(maker, traffic.ORIGINS)
+        for case, environ in {"refused": traffic.preflight(origin=traffic.REFUSED), **traffic.HOSTILE}.items():
+            cells[f"table=hostile/app={app}/case={case}"] = partial(_fresh, listed, environ)
+        cells[f"table=hostile/app={app}/case=new-origins"] = partial(_new_origins, maker, lambda: traffic.ORIGINS, plan)
+        cells[f"table=hostile/app={app}/case=refused-by-1k-patterns"] = partial(_refused, maker, patterns)
+        cells[f"table=hostile/app={app}/case=new-origins-1k-patterns"] = partial(_new_origins, maker, patterns, plan)
+    for app in ("wsgicors", "ours", "flask-ours"):
+        for case, is_flooded in (("others-in-peace", False), ("others-in-flood", True)):
+            cells[f"table=hostile/app={app}/case={case}"] = partial(_others, ORIGIN_MAKERS[app], is_flooded, plan)
+    for case, environ in {"refused": traffic.preflight(origin=traffic.REFUSED), **traffic.HOSTILE}.items():
+        cells[f"table=hostile/app=starlette/case={case}"] = partial(_same_asgi, ASGI["starlette"], environ)
+    yield cells
+
+
+def _refused(maker: who.Maker, allowed: Callable[[], tuple[str, ...]]) -> Batch:
+    return fresh(maker(allowed()), renewed(traffic.preflight(origin=traffic.REFUSED)))
+
+
+def _new_origins(maker: who.Maker, allowed: Callable[[], tuple[str, ...]], plan: Plan) -> Batch:
+    origins = traffic.new_origins(plan.size(20_000))
+    return fresh(maker(allowed()), renewed(traffic.preflight(), HTTP_ORIGIN=origins))
+
+
+def _others(maker: who.Maker, is_flooded: bool, plan: Plan) -> Batch:
+    """What the allowed ones pay while nine of ten requests come from new origins."""
+    app = maker(traffic.ORIGINS)
+    origins = cycle(traffic.new_origins(plan.size(20_000)))
+
+    def flood(number: int) -> None:
+        for origin in islice(origins, 9 * number):
+            _send(app, traffic.preflight(origin=origin))
+
+    environs = renewed(traffic.preflight(), HTTP_ORIGIN=traffic.ORIGINS)
+    return fresh(app, environs, flood) if is_flooded else fresh(app, environs)
+
+
+def converted(plan: Plan) -> Iterator[Cells]:
+    """Preflights to Flask URLs with converters, each of them new."""
+    paths = traffic.converted_paths(plan.size(100_000))
+    yield {
+        f"table=converted/app={app}/case=new-urls": partial(_new_urls, FLASK[app], paths)
+        for app in ("constant", "flask", "flask-cors", "flask-ours", "flask-ours-by-route")
+    }
+
+
+def _new_urls(make: Callable[[], WSGIApplication], paths: Sequence[str]) -> Batch:
+    return fresh(make(), renewed(traffic.preflight(), PATH_INFO=paths))
+
+
+def routes(plan: Plan) -> Iterator[Cells]:
+    """Preflights to ten URLs in turn of a Flask app, by the number of its routes."""
+    yield {
+        f"table=routes/app={app}/case={name}-routes": partial(_routed, is_ours, plan.size(count))
+        for name, count in (("10", 10), ("1k", 1000), ("10k", 10_000))
+        for app, is_ours in (("flask-ours-by-route", True), ("flask", False))
+    }
+
+
+def _routed(is_ours: bool, count: int) -> Batch:
+    app = app_with_routes(count, is_ours=is_ours)
+    paths = [f"/route-{number}" for number in range(0, count, max(1, count // 10))]
+    return fresh(app, renewed(traffic.preflight(), PATH_INFO=paths))
+
+
+def app_with_routes(count: int, *, is_ours: bool = True) -> flask.Flask:
+    """A Flask app with so many routes, and a marked view behind each."""
+    app = flask.Flask("site")
+
+    def make_view(number: int) -> Callable[[], str]:
+        return lambda: f"hello {number}"
+
+    for number in range(count):
+        view = make_view(number)
+        if is_ours:
+            cors_route(max_age=60)(view)
+        app.add_url_rule(f"/route-{number}", f"view-{number}", view, methods=["GET", "PUT"])
+    if is_ours:
+        Preflight(app, allow_origins=traffic.ORIGINS, allow_headers=traffic.HEADERS)
+    return app
+
+
+# ---------------------------------------------------------------------------------------
+# Numbers: seconds and bytes of what happens once
+# ---------------------------------------------------------------------------------------
+
+
+def _send(app: WSGIApplication, environ: Environ) -> None:
+    for _ in app(environ, start_response):
+        pass
+
+
+def _seconds(make: Callable[[], Any], use: Callable[[Any], object], plan: Plan) -> float:
+    """How long *use* takes on what *make* makes anew each time."""
+    times = []
+    for _ in range(1 if plan.quick else 3):
+        made = make()
+        gc.collect()
+        begun = thread_time()
+        used = use(made)
+        times.append(thread_time() - begun)
+        del made, used
+    return median(times)
+
+
+def _bytes(build: Callable[[], object]) -> float:
+    """What is kept of what *build* makes, as long as it is kept."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        built = build()
+        gc.collect()
+        kept = tracemalloc.get_traced_memory()[0]
+        del built
+        return kept
+    finally:
+        tracemalloc.stop()
+
+
+def origins_kept(plan: Plan) -> dict[str, float]:
+    """100,000 exact origins; the strings are the user's, and are there before."""
+    who.policy(traffic.ORIGINS)  # what is imported and compiled once
+    origins = traffic.many_origins(plan.size(100_000))
+    return {
+        "number=100k-origins/unit=seconds": _seconds(lambda: origins, who.policy, plan),
+        "number=100k-origins/unit=bytes": _bytes(lambda: who.policy(origins)),
+    }
+
+
+def views_over_origins(plan: Plan) -> dict[str, float]:
+    """100 views with policies of their own over 100,000 inherited origins, up to the first answer and one from each."""
+    origins, views = traffic.many_origins(plan.size(100_000)), plan.size(100)
+
+    def site() -> flask.Flask:
+        app = flask.Flask("site")
+        for number in range(views):
+            view = cors_route(allow_headers=[..., f"X-View-{number}"])(lambda: "hello")
+            app.add_url_rule(f"/view-{number}", f"view-{number}", view, methods=["GET", "PUT"])
+        return app
+
+    def use(app: flask.Flask) -> flask.Flask:
+        Preflight(app, allow_origins=origins, allow_headers=traffic.HEADERS)
+        for number in range(views):
+            _send(app, traffic.preflight(origin=origins[0]) | {"PATH_INFO": f"/view-{number}"})
+        return app
+
+    use(site())
+    app = site()
+    return {
+        "number=100-views/unit=seconds": _seconds(site, use, plan),
+        "number=100-views/unit=bytes": _bytes(lambda: use(app)),
+    }
+
+
+def first_request(plan: Plan) -> dict[str, float]:
+    """The first request to an app of 10,000 marked routes. To make such an app takes seconds, so only once."""
+    app = app_with_routes(plan.size(10_000))
+    gc.collect()
+    begun = thread_time()
+    _send(app, traffic.preflight() | {"PATH_INFO": "/route-1"})
+    return {"number=first-request/unit=seconds": thread_time() - begun}
+
+
+def flood_kept(plan: Plan) -> dict[str, float]:
+    """What is kept of 20,000 preflights, none like another, some of nearly a kilobyte."""
+    count = plan.size(20_000)
+
+    def flood(app: WSGIApplication) -> None:
+        for number in range(count):
+            origin = traffic.ALLOWED if number % 2 else f"https://www.shop-{number}.example.net"
+            headers = f"x-{number}" + ("" if number % 8 else f",y-{number}" * 64)
+            path = f"/users/{number}/items/{number}" if number % 5 else f"/nowhere/{number}"
+            method = "PUT" if number % 7 else f"M{number}"
+            _send(app, traffic.preflight(origin, method, headers) | {"PATH_INFO": path})
+
+    numbers = {}
+    for app, make in (("ours", who.ours), ("flask-ours", who.flask_ours), ("flask-by-route", who.flask_ours_by_route)):
+        site = make(traffic.ORIGINS)
+        _send(site, traffic.preflight())
+        numbers[f"number=flood-kept-{app}/unit=bytes"] = _bytes(partial(flood, site))
+    return numbers
+
+
+def imports(plan: Plan) -> dict[str, float]:
+    """``import flask_preflight`` in a new Python, and what it has brought along."""
+    seconds = []
+    for _ in range(plan.rounds // 3 + 1):
+        seconds.append(_run_python("import flask_preflight") - _run_python("pass"))
+    listing = "import sys, flask_preflight; print(*sys.modules)"
+    command = [sys.executable, "-c", listing]
+    modules = subprocess.run(command, check=True, cwd=HERE, capture_output=True, text=True).stdout.split()
+    heavy = [name for name in modules if name.split(".")[0] in {"flask", "werkzeug"}]
+    return {"number=import/unit=seconds": median(seconds), "number=import/unit=modules": len(heavy)}
+
+
+def _run_python(code: str) -> float:
+    """The processor time of a new Python, as `harness` takes it too."""
+    before = getrusage(RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE)
+    after = getrusage(RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+NUMBERS = {
+    "number=100k-origins": origins_kept,
+    "number=100-views": views_over_origins,
+    "number=first-request": first_request,
+    "number=flood-kept": flood_kept,
+    "number=import": imports,
+}

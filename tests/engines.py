@@ -1,0 +1,450 @@
+"""Chromium, Firefox and WebKit, headless, running the cases of ``cases.py`` in a page.
+
+No driver program takes part. A browser is started on a page of our own, the page asks the server for cases, runs
+them, and posts what came of them; the console is read where the browser writes it: Chromium to stderr, WebKit's
+MiniBrowser to stdout, Firefox by Marionette, its built-in remote control. Everything stays on loopback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cases import Case, Outcome, Server, cached, url_of, watched
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+SECONDS_TO_START = 60
+SECONDS_FOR_A_BATCH = 110
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>cases</title><link rel="icon" href="data:,"><script>
+async function one({url, init}) {
+  try {
+    const response = await fetch(url, {...init, signal: AbortSignal.timeout(20000)});
+    const {status, type, redirected} = response;
+    return {status, type, redirected, headers: [...response.headers]};
+  } catch (error) {
+    return {status: null, error: String(error)};
+  }
+}
+</script><script>
+const frame = document.createElement("iframe");
+const waiting = new Map();
+frame.sandbox = "allow-scripts";
+frame.srcdoc = "<script>" + one + `
+  addEventListener("message", async ({data}) => parent.postMessage([data.key, await one(data.fetch)], "*"));
+  parent.postMessage(["ready", null], "*");
+<` + "/script>";
+addEventListener("message", ({data: [key, result]}) => waiting.get(key)(result));
+function framed(fetch) {
+  const key = Math.random();
+  frame.contentWindow.postMessage({key, fetch}, "*");
+  return new Promise(done => waiting.set(key, done));
+}
+async function run({id, opaque, fetches}) {
+  const results = [];
+  for (const fetch of fetches) {
+    results.push(await (opaque ? framed : one)(fetch));
+    if (fetches.length > 1) await window.fetch("/mark/" + id, {method: "POST"});
+  }
+  return {id, results};
+}
+(async () => {
+  const ready = new Promise(done => waiting.set("ready", done));
+  document.documentElement.append(frame);
+  await ready;
+  let finished = [];
+  for (;;) {
+    const response = await fetch("/next", {method: "POST", body: JSON.stringify(finished)});
+    const {cases, workers} = await response.json();
+    finished = [];
+    const work = async () => { while (cases.length) finished.push(await run(cases.shift())); };
+    await Promise.all(Array.from({length: workers}, work));
+  }
+})();
+</script>"""
+
+
+# ---------------------------------------------------------------------------------------
+# Servers
+# ---------------------------------------------------------------------------------------
+
+
+class Quiet(WSGIRequestHandler):
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None: ...
+
+
+@contextmanager
+def serving(app: WSGIApplication) -> Iterator[int]:
+    """*app* on a free port of loopback, which is yielded."""
+    server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=Quiet)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Desk:
+    """The page's origin: hands out batches of cases and takes the results; everything else is the app's."""
+
+    def __init__(self, app: WSGIApplication, mark: Callable[[str], None]) -> None:
+        self.app = app
+        self.mark = mark
+        self.batches: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.results: queue.Queue[list[dict[str, Any]]] = queue.Queue()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        path = environ["PATH_INFO"]
+        if path == "/page":
+            start_response("200 OK", [("Content-Type", "text/html")])
+            return [PAGE.encode()]
+        if path == "/next":
+            start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+            return [self.next(json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))]
+        if path.startswith("/mark/"):
+            self.mark(path.removeprefix("/mark/"))
+            start_response("204 No Content", [])
+            return []
+        return self.app(environ, start_response)
+
+    def next(self, finished: list[dict[str, Any]]) -> bytes:
+        self.results.put(finished)
+        try:
+            return json.dumps(self.batches.get(timeout=2)).encode()
+        except queue.Empty:
+            return b'{"cases": [], "workers": 0}'
+
+
+MARK = "|"
+
+
+# ---------------------------------------------------------------------------------------
+# Engines
+# ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Engine:
+    name: str
+    needs: tuple[str, ...]
+    """Programs that must be on the PATH."""
+    command: Callable[[Path, str], list[str]]
+    workers: int
+    """How many cases run at once."""
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_installed(self) -> bool:
+        return all(shutil.which(program) for program in self.needs) and (self.name != "WebKit" or mini_browser() != "")
+
+
+def chromium(profile: Path, url: str) -> list[str]:
+    flags = """
+        --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run
+        --no-default-browser-check --disable-background-networking --disable-component-update --disable-sync
+        --disable-default-apps --disable-extensions --disable-breakpad --metrics-recording-only
+        --password-store=basic --use-mock-keychain --proxy-server=http://127.0.0.1:9 --enable-logging=stderr
+    """
+    return ["chromium", *flags.split(), f"--user-data-dir={profile}", url]
+
+
+FIREFOX_PREFERENCES = {
+    "marionette.port": 0,
+    # A proxy at a closed port, for all but loopback, and no look-ups of names.
+    "network.proxy.type": 1,
+    "network.proxy.http": "127.0.0.1",
+    "network.proxy.http_port": 9,
+    "network.proxy.ssl": "127.0.0.1",
+    "network.proxy.ssl_port": 9,
+    "network.dns.disabled": True,
+    "app.normandy.enabled": False,
+    "browser.shell.checkDefaultBrowser": False,
+    "datareporting.policy.dataSubmissionEnabled": False,
+    "termsofuse.bypassNotification": True,
+    "toolkit.telemetry.enabled": False,
+}
+
+
+def firefox(profile: Path, url: str) -> list[str]:
+    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in FIREFOX_PREFERENCES.items()]
+    (profile / "user.js").write_text("\n".join(lines), encoding="utf-8")
+    flags = "--headless --no-remote --marionette --remote-allow-system-access --profile"
+    return ["firefox-esr", *flags.split(), str(profile), url]
+
+
+def mini_browser() -> str:
+    """The path of WebKitGTK's test browser, which Debian keeps off the PATH."""
+    return next((str(path) for path in sorted(Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser"))), "")
+
+
+def webkit(profile: Path, url: str) -> list[str]:
+    return [mini_browser(), "--enable-write-console-messages-to-stdout=true", url]
+
+
+CHROMIUM = Engine("Chromium", ("chromium",), chromium, workers=4)
+FIREFOX = Engine("Firefox", ("firefox-esr",), firefox, workers=4)
+WEBKIT = Engine("WebKit", ("Xvfb",), webkit, workers=1)
+ENGINES = (CHROMIUM, FIREFOX, WEBKIT)
+
+
+class Session:
+    """One running browser and the servers that it talks to."""
+
+    def __init__(self, engine: Engine, app: WSGIApplication | None = None) -> None:
+        self.engine = engine
+        self.origins: dict[str, str] = {}
+        self.server = Server(self.origins)
+        self._desk = Desk(app or self.server, lambda case_id: self.server.log.setdefault(case_id, []).append(MARK))
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Session:
+        with ExitStack() as exits:
+            a = exits.enter_context(serving(self._desk))
+            b = exits.enter_context(serving(self._desk.app))
+            self.origins.update(A=f"http://127.0.0.1:{a}", B=f"http://127.0.0.1:{b}", C=f"http://localhost:{b}")
+            folder = Path(exits.enter_context(tempfile.TemporaryDirectory(ignore_cleanup_errors=True)))
+            self._output = folder / "output"
+            environment = {**clean_environment(folder), **exits.enter_context(display(self.engine))}
+            profile = folder / "profile"
+            profile.mkdir()
+            command = self.engine.command(profile, f"{self.origins['A']}/page")
+            exits.enter_context(running(command, environment, self._output))
+            try:
+                self._desk.results.get(timeout=SECONDS_TO_START)
+            except queue.Empty:
+                raise TimeoutError(f"{self.engine} did not open the page: {self._output.read_text()[-2000:]}") from None
+            self._console: Console = (
+                MarionetteConsole(profile) if self.engine is FIREFOX else OutputConsole(self._output)
+            )
+            exits.callback(self._console.close)
+            self._exits = exits.pop_all()
+        self._warm_up()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._exits.close()
+
+    def _warm_up(self) -> None:
+        # The first use of a new Firefox's preflight cache loses what is in it.
+        if self.engine is FIREFOX:
+            self.run([cached("warm-up", "200 [PUT]")])
+
+    def fetch_all(self, jobs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        """Let the page do all *jobs*; what came of each, by id."""
+        self._desk.batches.put({"cases": list(jobs), "workers": self.engine.workers})
+        deadline = time.monotonic() + SECONDS_FOR_A_BATCH
+        while time.monotonic() < deadline:
+            results = self._desk.results.get(timeout=SECONDS_FOR_A_BATCH)
+            if results:
+                return {result["id"]: result["results"] for result in results}
+        raise TimeoutError(f"{self.engine} did not finish {len(jobs)} cases")
+
+    def run(self, cases: Sequence[Case]) -> dict[str, list[Outcome]]:
+        """What the engine makes of *cases*, by id."""
+        self.server.cases.update({case.id: case for case in cases})
+        results = self.fetch_all([self._job(case) for case in cases])
+        return {case.id: self._outcomes(case, results[case.id]) for case in cases}
+
+    def _job(self, case: Case) -> dict[str, Any]:
+        return {
+            "id": case.id,
+            "opaque": case.opaque,
+            "fetches": [
+                {
+                    "url": url_of(case, fetch, self.origins),
+                    "init": {
+                        "method": fetch.method,
+                        "headers": fetch.headers,
+                        "credentials": fetch.credentials,
+                        "redirect": fetch.redirect,
+                        **({"body": fetch.body} if fetch.body is not None else {}),
+                    },
+                }
+                for fetch in case.fetches
+            ],
+        }
+
+    def _outcomes(self, case: Case, results: list[dict[str, Any]]) -> list[Outcome]:
+        log = self.server.take_log(case.id)
+        parts = " ".join(log).split(MARK) if len(case.fetches) > 1 else [" ".join(log)]
+        return [outcome(result, tuple(part.split())) for result, part in zip(results, parts, strict=False)]
+
+    def console(self) -> dict[str, list[str]]:
+        """What the console said about CORS since the last call, in order, by the case in the URL."""
+        said: dict[str, list[str]] = {}
+        before = ""
+        for line in self._console.read():
+            # WebKit gives the reason first and the URL on the next line; the others have both on one.
+            about = _WEBKIT_URL.match(line) if self.engine is WEBKIT else _URL.search(line)
+            if about:
+                said.setdefault(about[1], []).append(before if self.engine is WEBKIT else line)
+            before = line
+        return said
+
+
+_URL = re.compile("https?://[^/]+/([0-9A-Za-z_-]+)")
+_WEBKIT_URL = re.compile(f"Fetch API cannot load {_URL.pattern}.* due to access control checks")
+
+
+def outcome(result: dict[str, Any], requests: tuple[str, ...]) -> Outcome:
+    if result["status"] is None:
+        return Outcome(None, requests=requests)
+    return Outcome(result["status"], result["type"], result["redirected"], watched(result["headers"]), requests)
+
+
+# ---------------------------------------------------------------------------------------
+# Processes
+# ---------------------------------------------------------------------------------------
+
+
+def clean_environment(home: Path) -> dict[str, str]:
+    """Nothing of the user's profile, proxies or desktop."""
+    inherited = {name: os.environ[name] for name in ("PATH", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**inherited, "HOME": str(home), "TMPDIR": str(home), "XDG_RUNTIME_DIR": str(home)}
+
+
+@contextmanager
+def running(command: list[str], environment: dict[str, str], output: Path) -> Iterator[None]:
+    """*command* and its children, in a process group of their own, so that all of them can be ended."""
+    with output.open("wb") as sink:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def display(engine: Engine) -> Iterator[dict[str, str]]:
+    """An X server where the engine cannot do without; what its environment needs for it."""
+    if engine is not WEBKIT:
+        yield {}
+        return
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "800x600x24", "-nolisten", "tcp"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        try:
+            assert process.stdout is not None
+            number = process.stdout.readline().decode().strip()
+            yield {
+                "DISPLAY": f":{number}",
+                "GDK_BACKEND": "x11",
+                "NO_AT_BRIDGE": "1",
+                "GTK_A11Y": "none",
+                "GSETTINGS_BACKEND": "memory",
+                "LIBGL_ALWAYS_SOFTWARE": "1",
+            }
+        finally:
+            process.terminate()
+
+
+# ---------------------------------------------------------------------------------------
+# Consoles
+# ---------------------------------------------------------------------------------------
+
+
+class Console:
+    def read(self) -> list[str]:
+        raise NotImplementedError
+
+    def close(self) -> None: ...
+
+
+class OutputConsole(Console):
+    """Chromium's stderr, WebKit's stdout."""
+
+    _CHROMIUM = re.compile(r'CONSOLE:\d+\] "(.*)", source: ')
+    _WEBKIT = re.compile(r"^CONSOLE \w+ \w+ (.*)")
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self._read = 0
+
+    def read(self) -> list[str]:
+        time.sleep(0.5)  # it is written by another process
+        lines = self._output.read_text(encoding="utf-8", errors="replace").splitlines()
+        new, self._read = lines[self._read :], len(lines)
+        found = (self._CHROMIUM.search(line) or self._WEBKIT.search(line) for line in new)
+        return [match[1] for match in found if match]
+
+
+class MarionetteConsole(Console):
+    """https://firefox-source-docs.mozilla.org/testing/marionette/Protocol.html"""
+
+    _CORS = re.compile(r'Cross-Origin Request Blocked: .*(?="\])')
+
+    def __init__(self, profile: Path) -> None:
+        port = int(wait_for(profile / "MarionetteActivePort"))
+        self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
+        self._file = self._socket.makefile("rb")
+        self._receive()
+        self._send("WebDriver:NewSession", {})
+        self._send("Marionette:SetContext", {"value": "chrome"})
+        self._script("""
+            window.heard = [];
+            window.ear = {
+                observe: message => window.heard.push(message.message),
+                QueryInterface: ChromeUtils.generateQI(["nsIConsoleListener"]),
+            };
+            Services.console.registerListener(window.ear);
+        """)
+
+    def read(self) -> list[str]:
+        time.sleep(1)  # messages come late
+        heard: list[str] = self._script("return window.heard.splice(0)")["value"]
+        found = (self._CORS.search(message) for message in heard)
+        return [match[0] for match in found if match]
+
+    def close(self) -> None:
+        self._file.close()
+        self._socket.close()
+
+    def _script(self, script: str) -> Any:
+        return self._send("WebDriver:ExecuteScript", {"script": script, "args": [], "sandbox": "system"})
+
+    def _send(self, command: str, parameters: dict[str, Any]) -> Any:
+        message = json.dumps([0, 1, command, parameters]).encode()
+        self._socket.sendall(b"%d:%s" % (len(message), message))
+        _, _, error, result = self._receive()
+        if error:
+            raise RuntimeError(error)
+        return result
+
+    def _receive(self) -> Any:
+        length = b""
+        while not length.endswith(b":"):
+            length += self._file.read(1)
+        return json.loads(self._file.read(int(length[:-1])))
+
+
+def wait_for(path: Path) -> str:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline:
+        if path.exists() and (text := path.read_text(encoding="ascii").strip()):
+            return text
+        time.sleep(0.1)
+    raise TimeoutError(f"{path.name} did not appear")

@@ -1,0 +1,413 @@
+"""Refusals in words: complete sentences, nothing of a stranger's raw, and debug answers that refuse all the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import origins, policies
+from test_engine import ANYTHING, listed, meetings
+
+from flask_preflight import Outcome, Policy, Reason, RequestFacts, negotiate
+from flask_preflight.engine import HeaderList, refuse_preflight
+from flask_preflight.explain import debug_answer, escape, escape_error, explain, nearest_origin
+
+ORIGIN = "https://frontend.com"
+POLICY = Policy(
+    allow_origins=[ORIGIN, "http://localhost:3000", "https://*.example.com"], allow_methods=["GET", "PATCH"]
+)
+VARY = ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+
+
+def preflight(method: str = "GET", wanted: str | None = None, origin: str = ORIGIN) -> RequestFacts:
+    return RequestFacts("OPTIONS", origin, method, wanted)
+
+
+def broken(origin: str, environ: dict[str, Any]) -> bool:
+    raise LookupError(f"no tenant for {origin}\nin the database")
+
+
+def refuses(origin: str, environ: dict[str, Any]) -> bool:
+    return False
+
+
+# ---------------------------------------------------------------------------------------
+# Sentences
+# ---------------------------------------------------------------------------------------
+
+SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
+    "empty method": (
+        POLICY,
+        preflight(""),
+        Reason.METHOD_MALFORMED,
+        "Access-Control-Request-Method is '', which is no method. No browser sends that.",
+    ),
+    "method with a line break": (
+        POLICY,
+        preflight("GET\r\nX: y"),
+        Reason.METHOD_MALFORMED,
+        r"Access-Control-Request-Method is 'GET\r\nX: y', which is no method. No browser sends that.",
+    ),
+    "forbidden method": (
+        POLICY,
+        preflight("trace"),
+        Reason.METHOD_FORBIDDEN,
+        "The method 'trace' is forbidden to scripts. No browser asks for it.",
+    ),
+    "over-long origin": (
+        POLICY,
+        preflight(origin="https://" + "a" * 400),
+        Reason.ORIGIN_TOO_LONG,
+        "The Origin header is longer than 320 characters.",
+    ),
+    "null": (
+        POLICY,
+        preflight(origin="null"),
+        Reason.ORIGIN_NULL,
+        "The origin is 'null', as from a sandboxed frame, a data: URL, a file, or after a redirect to another origin."
+        " Serve the page from an http(s) URL, and let it ask the final URL.",
+    ),
+    "malformed origin": (
+        POLICY,
+        preflight(origin="https://frontend.com\u2028\x1b[31m"),
+        Reason.ORIGIN_MALFORMED,
+        r"The Origin header is 'https://frontend.com\u2028\x1b[31m', which is no origin as browsers write it.",
+    ),
+    "foreign origin": (
+        POLICY,
+        preflight(origin="https://other.com"),
+        Reason.ORIGIN_NOT_ALLOWED,
+        "The origin 'https://other.com' is not in allow_origins. To allow it, add it there.",
+    ),
+    "neighbouring origin": (
+        POLICY,
+        preflight(origin="http://localhost:3001"),
+        Reason.ORIGIN_NOT_ALLOWED,
+        "The origin 'http://localhost:3001' is not in allow_origins. The nearest allowed origin is"
+        " 'http://localhost:3000', which differs in the port. To allow it, add it there.",
+    ),
+    "callable refuses": (
+        Policy(allow_origins=refuses),
+        preflight(),
+        Reason.ORIGIN_NOT_ALLOWED,
+        "The callable in allow_origins does not allow the origin 'https://frontend.com'.",
+    ),
+    "callable fails": (
+        Policy(allow_origins=broken),
+        preflight(),
+        Reason.ORIGIN_CHECK_FAILED,
+        r"The callable in allow_origins failed: 'LookupError: no tenant for https://frontend.com\nin the database'.",
+    ),
+    "method": (
+        POLICY,
+        preflight("DELETE"),
+        Reason.METHOD_NOT_ALLOWED,
+        "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows GET, HEAD, PATCH.",
+    ),
+    "method, where none is allowed": (
+        Policy(allow_origins=[ORIGIN], allow_methods=[]),
+        preflight("GET"),
+        Reason.METHOD_NOT_ALLOWED,
+        "The method 'GET' is not allowed. To allow it, add it to allow_methods, which allows nothing.",
+    ),
+    "method in the wrong case": (
+        POLICY,
+        preflight("patch"),
+        Reason.METHOD_NOT_ALLOWED,
+        "The method 'patch' is not allowed. Methods are case-sensitive: write 'PATCH' in the page's fetch().",
+    ),
+    "over-long headers": (
+        POLICY,
+        preflight(wanted="a" * 5000),
+        Reason.HEADERS_TOO_LONG,
+        "Access-Control-Request-Headers is longer than 4096 characters, or has more than 128 commas.",
+    ),
+    "malformed headers": (
+        POLICY,
+        preflight(wanted="x-a,x b"),
+        Reason.HEADERS_MALFORMED,
+        "Access-Control-Request-Headers is 'x-a,x b', which is no list of header names.",
+    ),
+    "one header": (
+        POLICY,
+        preflight(wanted="content-type,x-a"),
+        Reason.HEADERS_NOT_ALLOWED,
+        "Not allowed as request header: 'x-a'. To allow, add to allow_headers, which allows Content-Type.",
+    ),
+    "two headers": (
+        POLICY,
+        preflight(wanted="x-a,authorization"),
+        Reason.HEADERS_NOT_ALLOWED,
+        "Not allowed as request headers: 'x-a', 'authorization'. To allow, add to allow_headers, which allows"
+        " Content-Type.",
+    ),
+    "a header that '*' does not cover": (
+        Policy(allow_origins=[ORIGIN], allow_headers="*"),
+        preflight(wanted="x-a,authorization"),
+        Reason.HEADERS_NOT_ALLOWED,
+        "Not allowed as request header: 'authorization', which '*' does not cover. To allow it, write"
+        " allow_headers=['*', 'Authorization'].",
+    ),
+}
+
+
+@pytest.mark.parametrize(("policy", "facts", "reason", "sentence"), SENTENCES.values(), ids=SENTENCES)
+def test_sentence(policy: Policy, facts: RequestFacts, reason: Reason, sentence: str) -> None:
+    decision = negotiate(policy, facts)
+    assert decision.reason is reason
+    assert explain(policy, facts, decision) == sentence
+
+
+def test_what_only_routes_refuse_is_explained_too() -> None:
+    failed = refuse_preflight(Reason.ROUTING_FAILED, error=KeyError("x\n"))
+    sentence = "A converter or redirect of the app's own failed for this URL: \"KeyError: 'x\\\\n'\"."
+    assert explain(POLICY, preflight(), failed) == sentence
+    nowhere = refuse_preflight(Reason.METHOD_NOT_ROUTED)
+    sentence = "This URL has no route for 'DELETE'; there are GET, HEAD, PATCH."
+    assert explain(POLICY, preflight("DELETE"), nowhere) == sentence
+
+
+def test_every_reason_has_its_sentence() -> None:
+    by_flask = {Reason.ROUTING_FAILED, Reason.METHOD_NOT_ROUTED}
+    assert {reason for _, _, reason, _ in SENTENCES.values()} == set(Reason) - by_flask
+
+
+def test_a_refused_actual_request_is_explained_alike() -> None:
+    facts = RequestFacts("GET", "https://other.com")
+    sentence = "The origin 'https://other.com' is not in allow_origins. To allow it, add it there."
+    assert explain(POLICY, facts, negotiate(POLICY, facts)) == sentence
+
+
+@pytest.mark.parametrize(
+    "facts", [preflight(), RequestFacts("GET", ORIGIN), RequestFacts("GET")], ids=["preflight", "actual", "no origin"]
+)
+def test_nothing_is_said_where_nothing_is_refused(facts: RequestFacts) -> None:
+    assert explain(POLICY, facts, negotiate(POLICY, facts)) == ""
+
+
+# ---------------------------------------------------------------------------------------
+# The nearest origin
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("listed", "sent", "nearest"),
+    [
+        (["http://localhost:3000"], "http://localhost:8080", ("http://localhost:3000", "the port")),
+        (["https://a.com"], "http://a.com", ("https://a.com", "the scheme")),
+        (["https://a.com"], "http://a.com:81", ("https://a.com", "the scheme and the port")),
+        (["https://a.com"], "https://www.a.com", ("https://a.com", "the 'www.'")),
+        (["https://www.a.com"], "https://a.com", ("https://www.a.com", "the 'www.'")),
+        (["https://*.a.com"], "https://a.com", ("https://*.a.com", "the missing subdomain")),
+        (["https://*.a.com:*"], "https://a.com:81", ("https://*.a.com:*", "the missing subdomain")),
+        (["http://localhost:*"], "https://localhost:3000", ("http://localhost:*", "the scheme")),
+        (["https://*.a.com"], "http://b.a.com", ("https://*.a.com", "the scheme")),
+        (["https://*.a.com"], "https://b.a.com:81", ("https://*.a.com", "the port")),
+        (["https://a.com"], "http://www.a.com", ("https://a.com", "the 'www.' and the scheme")),
+        # not the first that is near, but the nearest
+        (["http://a.com", "https://a.com:81"], "https://a.com", ("http://a.com", "the scheme")),
+        (["http://a.com:81", "https://a.com:82"], "https://a.com", ("https://a.com:82", "the port")),
+        (["https://*.a.com"], "https://ba.com", None),
+        (["https://a.com"], "https://b.com", None),
+        (["https://a.com"], "https://a.com.b.com", None),
+        (["https://a.com"], "https://a.com/", None),
+        (["https://a.com"], "null", None),
+        ([], "https://a.com", None),
+        ("*", "https://a.com", None),
+        (refuses, "https://a.com", None),
+    ],
+    ids=str,
+)
+def test_nearest_origin(listed: Any, sent: str, nearest: tuple[str, str] | None) -> None:
+    assert nearest_origin(Policy(allow_origins=listed), sent) == nearest
+
+
+def test_null_is_near_to_nothing() -> None:
+    policy = Policy(allow_origins=["null"], dangerously_allow_null_origin=True)
+    assert nearest_origin(policy, "https://null") is None
+
+
+def test_the_nearest_is_sought_among_a_thousand() -> None:
+    policy = Policy(allow_origins=[f"https://{number:04}.com" for number in range(1001)])
+    assert nearest_origin(policy, "https://0999.com:81") == ("https://0999.com", "the port")
+    assert nearest_origin(policy, "https://1000.com:81") is None
+
+
+@given(policies(), origins())
+def test_the_nearest_is_one_that_is_listed(policy: Policy, sent: str) -> None:
+    found = nearest_origin(policy, sent)
+    if found is not None:
+        assert found[0] in listed(policy)
+        assert found[1]
+
+
+# ---------------------------------------------------------------------------------------
+# Strangers
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("", "''"),
+        ("it's", '"it\'s"'),
+        ("a\r\n\t\0b", r"'a\r\n\t\x00b'"),
+        ("\x1b[2J\x7f\x85", r"'\x1b[2J\x7f\x85'"),
+        ("\u2028\u202e\ud800\U0001f600", r"'\u2028\u202e\ud800\U0001f600'"),
+        ("é", r"'\xe9'"),
+        ("a" * 200, f"'{'a' * 200}'"),
+        ("a" * 201, f"'{'a' * 200}...'"),
+    ],
+    ids=repr,
+)
+def test_escape(text: str, shown: str) -> None:
+    assert escape(text) == shown
+
+
+@given(policies(), ANYTHING, ANYTHING, ANYTHING)
+def test_nothing_of_a_stranger_is_shown_raw_or_at_length(policy: Policy, origin: str, method: str, names: str) -> None:
+    # as much of the request is right as it takes to come to the next step
+    good_origin = next((text for text in listed(policy) if "*" not in text), origin)
+    good_method = next(iter(policy.methods), method)
+    for facts in (
+        RequestFacts("OPTIONS", origin, method, names),
+        RequestFacts("OPTIONS", origin, good_method, names),
+        RequestFacts("OPTIONS", good_origin, method, names),
+        RequestFacts("OPTIONS", good_origin, good_method, names),
+        RequestFacts("GET", origin),
+    ):
+        sentence = explain(policy, facts, negotiate(policy, facts))
+        assert sentence.isascii()
+        assert sentence.isprintable()
+        assert len(sentence) <= 4000
+
+
+class Unspeakable(Exception):
+    """An error that fails when it is to be shown."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+    __repr__ = __str__
+
+
+def test_an_error_that_cannot_be_shown() -> None:
+    assert "Unspeakable" in escape_error(Unspeakable())
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (ValueError("a\r\nb\x1b\u2028c"), r"'ValueError: a\r\nb\x1b\u2028c'"),
+        (ValueError(), "'ValueError'"),
+        (ValueError("a" * 300), f"'ValueError: {'a' * 188}...'"),
+    ],
+    ids=repr,
+)
+def test_an_error_is_shown_shortened_on_one_line(error: Exception, shown: str) -> None:
+    assert escape_error(error) == shown
+
+
+def test_a_flood_is_shown_shortened() -> None:
+    facts = preflight(wanted=",".join(["x" * 30 + str(number) for number in range(100)]))
+    assert len(explain(POLICY, facts, negotiate(POLICY, facts))) < 600
+
+
+# ---------------------------------------------------------------------------------------
+# Debug answers
+# ---------------------------------------------------------------------------------------
+
+ACAO = ("Access-Control-Allow-Origin", ORIGIN)
+ACAM = ("Access-Control-Allow-Methods", "GET, HEAD, PATCH")
+
+DEBUG_ANSWERS: dict[str, tuple[RequestFacts, int, HeaderList]] = {
+    "origin": (preflight(origin="https://other.com"), 403, (VARY,)),
+    "null": (preflight(origin="null"), 403, (VARY,)),
+    "malformed origin": (preflight(origin="x"), 403, (VARY,)),
+    "over-long origin": (preflight(origin="x" * 321), 403, (VARY,)),
+    "malformed method": (preflight("*"), 403, (VARY,)),
+    "forbidden method": (preflight("TRACK"), 403, (VARY,)),
+    "method": (preflight("DELETE"), 200, (ACAO, VARY)),
+    # browsers let these pass even unlisted, so the status must say no
+    "safelisted method": (preflight("POST"), 403, (ACAO, VARY)),
+    "header": (preflight(wanted="x-a"), 200, (ACAO, ACAM, VARY)),
+    "one header of two": (
+        preflight(wanted="x-a,content-type"),
+        200,
+        (ACAO, ACAM, ("Access-Control-Allow-Headers", "content-type"), VARY),
+    ),
+    "malformed header": (preflight(wanted="x a"), 200, (ACAO, ACAM, VARY)),
+    "over-long headers": (preflight(wanted="x" * 4097), 200, (ACAO, ACAM, VARY)),
+}
+
+
+@pytest.mark.parametrize(("facts", "status", "headers"), DEBUG_ANSWERS.values(), ids=DEBUG_ANSWERS)
+def test_debug_answer(facts: RequestFacts, status: int, headers: HeaderList) -> None:
+    decision = negotiate(POLICY, facts)
+    assert debug_answer(POLICY, facts, decision) == (status, headers, f"{explain(POLICY, facts, decision)}\n")
+
+
+def test_debug_answer_where_the_callable_failed() -> None:
+    policy = Policy(allow_origins=broken)
+    decision = negotiate(policy, preflight())
+    text = f"{explain(policy, preflight(), decision)}\n"
+    assert debug_answer(policy, preflight(), decision) == (403, (VARY,), text)
+
+
+def goes_on(facts: RequestFacts, status: int, headers: HeaderList, *, credentials: bool) -> bool:
+    """Tell whether a browser sends the request after such an answer to its preflight.
+
+    https://fetch.spec.whatwg.org/#cors-preflight-fetch-0 from step 7 on, as lax as the engines are: with them, `*`
+    covers Authorization too.
+    """
+    answer = dict(headers)
+    assert len(answer) == len(headers)
+
+    def names(header: str) -> set[str]:
+        return {name.strip() for name in answer.get(header, "").split(",")} - {""}
+
+    star = set() if credentials else {"*"}
+    passes_check = (
+        answer.get("Access-Control-Allow-Origin") in {facts.origin, *star}
+        and (not credentials or answer.get("Access-Control-Allow-Credentials") == "true")
+        and 200 <= status <= 299
+    )
+    methods = names("Access-Control-Allow-Methods")
+    passes_method = bool({facts.wanted_method, *star} & methods) or facts.wanted_method in {"GET", "HEAD", "POST"}
+    allowed = {name.lower() for name in names("Access-Control-Allow-Headers")}
+    wanted = {name for name in (facts.wanted_headers or "").lower().split(",") if name}
+    return passes_check and passes_method and (wanted <= allowed or bool(star & allowed))
+
+
+BROWSER_METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "patch", "QUERY", "DELETE"])
+BROWSER_HEADERS = st.lists(st.sampled_from(["*", "authorization", "content-type", "etag", "x-b", "x-c"]), max_size=4)
+
+
+@given(meetings(), st.none() | BROWSER_METHODS, BROWSER_HEADERS, st.booleans())
+def test_the_verdict_of_a_browser_is_the_engine_s_in_debug_mode_and_without(
+    meeting: tuple[Policy, RequestFacts], method: str | None, names: list[str], credentials: bool
+) -> None:
+    policy, facts = meeting
+    if method is not None:
+        facts = facts._replace(method="OPTIONS", wanted_method=method, wanted_headers=",".join(names) or None)
+    decision = negotiate(policy, facts)
+    if decision.outcome is Outcome.PREFLIGHT_GRANTED:
+        assert goes_on(facts, policy.preflight_status, decision.headers, credentials=policy.allow_credentials)
+    elif method is not None and facts.origin is not None:
+        status, headers, _ = debug_answer(policy, facts, decision)
+        assert not goes_on(facts, 403, decision.headers, credentials=credentials)
+        assert not goes_on(facts, status, headers, credentials=credentials)
+
+
+# ---------------------------------------------------------------------------------------
+# Documentation
+# ---------------------------------------------------------------------------------------
+
+
+def test_every_reason_has_its_section_in_the_docs() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "refusals.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^### `(.+)`$", text, re.MULTILINE)) == sorted(reason.value for reason in Reason)

@@ -1,0 +1,651 @@
+"""Origins and patterns: what is one, what matches, and what a misspelled one should have been."""
+
+from __future__ import annotations
+
+import copy
+import ipaddress
+import itertools
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from random import Random
+
+import oracle
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from strategies import ipv4_addresses, ipv6_numbers, near_misses, origins, patterns
+
+from flask_preflight.origin import (
+    MAX_ORIGIN_LENGTH,
+    Origin,
+    Origins,
+    Pattern,
+    diagnose,
+    parse_origin,
+    parse_pattern,
+)
+from flask_preflight.problems import flaw
+
+LABEL = "a" * 63
+LONGEST_DOMAIN = f"{LABEL}.{LABEL}.{LABEL}.{'a' * 61}"
+
+
+def read(*values: object) -> Origins:
+    found, flaws = Origins.read(values)
+    assert flaws == []
+    return found
+
+
+# ---------------------------------------------------------------------------------------
+# What is an origin, what is a pattern
+# ---------------------------------------------------------------------------------------
+
+ORIGINS = {
+    "https://example.com": Origin("https", "example.com", ""),
+    "http://example.com": Origin("http", "example.com", ""),
+    "http://example.com:443": Origin("http", "example.com", "443"),
+    "https://example.com:80": Origin("https", "example.com", "80"),
+    "https://example.com:1": Origin("https", "example.com", "1"),
+    "https://example.com:65535": Origin("https", "example.com", "65535"),
+    "https://a.b-c.example.co.uk": Origin("https", "a.b-c.example.co.uk", ""),
+    "https://com": Origin("https", "com", ""),
+    "https://example.com.": Origin("https", "example.com.", ""),
+    "https://xn--bcher-kva.example": Origin("https", "xn--bcher-kva.example", ""),
+    "https://1.example": Origin("https", "1.example", ""),
+    "https://0xg": Origin("https", "0xg", ""),
+    "https://-.a-": Origin("https", "-.a-", ""),
+    "http://localhost": Origin("http", "localhost", ""),
+    "http://localhost:3000": Origin("http", "localhost", "3000"),
+    "http://my_service:3000": Origin("http", "my_service", "3000"),
+    "https://_._": Origin("https", "_._", ""),
+    "http://127.0.0.1:5000": Origin("http", "127.0.0.1", "5000"),
+    "http://0.0.0.0": Origin("http", "0.0.0.0", ""),
+    "http://255.255.255.255": Origin("http", "255.255.255.255", ""),
+    "http://[::1]:8080": Origin("http", "[::1]", "8080"),
+    "http://[::]": Origin("http", "[::]", ""),
+    "http://[2001:db8::1]": Origin("http", "[2001:db8::1]", ""),
+    "http://[::ffff:7f00:1]": Origin("http", "[::ffff:7f00:1]", ""),
+    "http://[1:0:0:2::3]": Origin("http", "[1:0:0:2::3]", ""),
+    "http://[1:0:2:3:4:5:6:7]": Origin("http", "[1:0:2:3:4:5:6:7]", ""),
+    "capacitor://localhost": Origin("capacitor", "localhost", ""),
+    "chrome-extension://abcdefghijklmnop": Origin("chrome-extension", "abcdefghijklmnop", ""),
+    "web+app.1://x:80": Origin("web+app.1", "x", "80"),
+    f"https://{LABEL}.com": Origin("https", f"{LABEL}.com", ""),
+    f"https://{LONGEST_DOMAIN}": Origin("https", LONGEST_DOMAIN, ""),
+    f"https://{LONGEST_DOMAIN}.:65535": Origin("https", f"{LONGEST_DOMAIN}.", "65535"),
+}
+
+PATTERNS = {
+    "https://*.example.com": Pattern(Origin("https", "example.com", ""), True, False),
+    "https://*.example.com:8443": Pattern(Origin("https", "example.com", "8443"), True, False),
+    "https://*.example.com.": Pattern(Origin("https", "example.com.", ""), True, False),
+    "https://*.com": Pattern(Origin("https", "com", ""), True, False),
+    "http://localhost:*": Pattern(Origin("http", "localhost", ""), False, True),
+    "http://127.0.0.1:*": Pattern(Origin("http", "127.0.0.1", ""), False, True),
+    "http://[::1]:*": Pattern(Origin("http", "[::1]", ""), False, True),
+    "https://*.example.com:*": Pattern(Origin("https", "example.com", ""), True, True),
+    "capacitor://*.app:*": Pattern(Origin("capacitor", "app", ""), True, True),
+}
+
+
+@pytest.mark.parametrize(("text", "parsed"), ORIGINS.items(), ids=ORIGINS)
+def test_origins(text: str, parsed: Origin) -> None:
+    assert parse_origin(text) == parsed
+    assert str(parsed) == text
+    assert parse_pattern(text) is None
+    assert read(text).match(text)
+
+
+@pytest.mark.parametrize(("text", "parsed"), PATTERNS.items(), ids=PATTERNS)
+def test_patterns(text: str, parsed: Pattern) -> None:
+    assert parse_pattern(text) == parsed
+    assert parse_origin(text) is None
+    assert not read(text).match(text)  # no browser sends a '*', so whoever does is none
+
+
+# text: (id, the right spelling, if there is one)
+MISSPELLED = {
+    # the slash and what follows
+    "https://example.com/": ("origin-trailing-slash", "https://example.com"),
+    "http://localhost:3000/": ("origin-trailing-slash", "http://localhost:3000"),
+    "https://*.example.com:*/": ("origin-trailing-slash", "https://*.example.com:*"),
+    "web+app://x/": ("origin-trailing-slash", "web+app://x"),
+    "HTTPS://Bücher.Example:443/": ("origin-trailing-slash", "https://xn--bcher-kva.example"),
+    "https://example.com/app": ("origin-path", "https://example.com"),
+    "https://example.com/*": ("origin-path", "https://example.com"),
+    "https://example.com//": ("origin-path", "https://example.com"),
+    "https://example.com/a+(b)|$c": ("origin-path", "https://example.com"),
+    "https://example.com?": ("origin-path", "https://example.com"),
+    "https://example.com?a=b": ("origin-path", "https://example.com"),
+    "https://example.com#top": ("origin-path", "https://example.com"),
+    "https:///example.com": ("origin-path", None),
+    # user info
+    "https://me@example.com": ("origin-user-info", "https://example.com"),
+    "https://me:secret@example.com:8443": ("origin-user-info", "https://example.com:8443"),
+    "https://a@b@example.com": ("origin-user-info", "https://example.com"),
+    # stars
+    "https://*": ("origin-wildcard", None),
+    "http://*:*": ("origin-wildcard", None),
+    "http://*:3000": ("origin-wildcard", None),
+    "*://example.com": ("origin-wildcard", None),
+    "*://*": ("origin-wildcard", None),
+    "http*://example.com": ("origin-wildcard", None),
+    "https://*example.com": ("origin-wildcard", None),
+    "https://example.*": ("origin-wildcard", None),
+    "https://www.*.com": ("origin-wildcard", None),
+    "https://*.*.example.com": ("origin-wildcard", None),
+    "https://**.example.com": ("origin-wildcard", None),
+    "https://example.com:80*": ("origin-wildcard", None),
+    "https://example.com:*:*": ("origin-wildcard", None),
+    "*": ("wildcard-beside-others", None),
+    # case and letters
+    "https://Example.com": ("origin-upper-case", "https://example.com"),
+    "HTTP://localhost": ("origin-upper-case", "http://localhost"),
+    "https://*.Example.com": ("origin-upper-case", "https://*.example.com"),
+    "http://[::FFFF:7F00:1]": ("origin-upper-case", "http://[::ffff:7f00:1]"),
+    "https://BÜCHER.example": ("origin-upper-case", "https://xn--bcher-kva.example"),
+    "https://bücher.example": ("origin-unicode", "https://xn--bcher-kva.example"),
+    "https://*.bücher.example": ("origin-unicode", "https://*.xn--bcher-kva.example"),
+    "https://straße.example": ("origin-unicode", "https://xn--strae-oqa.example"),
+    "https://例え.テスト:3000": ("origin-unicode", "https://xn--r8jz45g.xn--zckzah:3000"),
+    "https://exam\u200bple.com": ("origin-unicode", "https://example.com"),
+    "https://\u2488com": ("origin-unicode", None),
+    "https://xn--bücher.example": ("origin-unicode", None),
+    "https://\ud800.example": ("origin-unicode", None),
+    # ports
+    "https://example.com:443": ("origin-default-port", "https://example.com"),
+    "http://example.com:80": ("origin-default-port", "http://example.com"),
+    "http://example.com:080": ("origin-default-port", "http://example.com"),
+    "https://example.com:": ("origin-default-port", "https://example.com"),
+    "wss://example.com:443": ("origin-default-port", "wss://example.com"),
+    "ws://example.com:80": ("origin-default-port", "ws://example.com"),
+    "ftp://example.com:21": ("origin-default-port", "ftp://example.com"),
+    "https://*.example.com:443": ("origin-default-port", "https://*.example.com"),
+    "https://example.com:08443": ("origin-port", "https://example.com:8443"),
+    "https://example.com:0": ("origin-port", None),
+    "https://example.com:00": ("origin-port", None),
+    "https://example.com:65536": ("origin-port", None),
+    "https://example.com:123456": ("origin-port", None),
+    "https://example.com:http": ("origin-port", None),
+    "https://example.com:-1": ("origin-port", None),
+    "https://example.com:80:90": ("origin-port", None),
+    "https://example.com:\u0663": ("origin-port", None),
+    # addresses
+    "http://127.1": ("origin-ip-address", "http://127.0.0.1"),
+    "http://2130706433": ("origin-ip-address", "http://127.0.0.1"),
+    "http://0x7f.0.0.1:5000": ("origin-ip-address", "http://127.0.0.1:5000"),
+    "http://0177.0.0.01": ("origin-ip-address", "http://127.0.0.1"),
+    "http://0x": ("origin-ip-address", "http://0.0.0.0"),
+    "http://127.0.0.1.": ("origin-ip-address", "http://127.0.0.1"),
+    "http://1.2.3.256": ("origin-ip-address", None),
+    "http://1.2.256.4": ("origin-ip-address", None),
+    "http://1.2.3.4.5": ("origin-ip-address", None),
+    "http://4294967296": ("origin-ip-address", None),
+    "http://08.0.0.1": ("origin-ip-address", None),
+    "http://1_0.0.0.1": ("origin-ip-address", None),
+    "http://example.1": ("origin-ip-address", None),
+    "http://*.127.0.0.1": ("origin-ip-address", None),
+    "http://*.1": ("origin-ip-address", None),
+    "http://*.[::1]": ("origin-ip-address", None),
+    "http://[0:0:0:0:0:0:0:1]": ("origin-ip-address", "http://[::1]"),
+    "http://[::0001]:8080": ("origin-ip-address", "http://[::1]:8080"),
+    "http://[::ffff:127.0.0.1]": ("origin-ip-address", "http://[::ffff:7f00:1]"),
+    "http://[1:0:0:2:0:0:0:3]": ("origin-ip-address", "http://[1:0:0:2::3]"),
+    "http://[1::2:3:4:5:6:7]": ("origin-ip-address", "http://[1:0:2:3:4:5:6:7]"),
+    "http://[]": ("origin-ip-address", None),
+    "http://[:::]": ("origin-ip-address", None),
+    "http://[::1": ("origin-ip-address", None),
+    "http://::1": ("origin-ip-address", None),
+    "http://::1:3000": ("origin-ip-address", None),
+    "http://2001:db8::1": ("origin-ip-address", None),
+    # schemes
+    "example.com": ("origin-scheme", "https://example.com"),
+    "//example.com": ("origin-scheme", "https://example.com"),
+    "*.example.com": ("origin-scheme", "https://*.example.com"),
+    "example.com:443/app": ("origin-scheme", "https://example.com"),
+    "Example.com": ("origin-scheme", "https://example.com"),
+    "localhost:3000": ("origin-scheme", "http://localhost:3000"),
+    "localhost:80": ("origin-scheme", "http://localhost"),
+    "localhost:*": ("origin-scheme", "http://localhost:*"),
+    "localhost.example.com": ("origin-scheme", "https://localhost.example.com"),
+    "127.0.0.1:5000": ("origin-scheme", "http://127.0.0.1:5000"),
+    "[::1]:5000": ("origin-scheme", "http://[::1]:5000"),
+    "[2001:db8::1]": ("origin-scheme", "https://[2001:db8::1]"),
+    "my_service:3000": ("origin-scheme", None),
+    "https:/example.com": ("origin-scheme", None),
+    "https//example.com": ("origin-scheme", None),
+    "https:example.com": ("origin-scheme", None),
+    "://example.com": ("origin-scheme", "https://example.com"),
+    "1http://example.com": ("origin-scheme", None),
+    "ht_tp://example.com": ("origin-scheme", None),
+    "about:blank": ("origin-scheme", None),
+    "Null": ("origin-scheme", None),
+    "": ("origin-scheme", None),
+    "file:///home/me/page.html": ("origin-file", None),
+    "file://localhost": ("origin-file", None),
+    "FILE:page.html": ("origin-file", None),
+    # hosts
+    "https://": ("origin-host", None),
+    "https://.": ("origin-host", None),
+    "https://*.": ("origin-host", None),
+    "https://.example.com": ("origin-host", None),
+    "https://a..b": ("origin-host", None),
+    "https://example.com..": ("origin-host", None),
+    "https://ex%61mple.com": ("origin-host", None),
+    "https://exam!ple.com": ("origin-host", None),
+    "https://example.com\0": ("origin-host", None),
+    f"https://a{LABEL}.com": ("origin-host", None),
+    f"https://a{LONGEST_DOMAIN}": ("origin-host", None),
+    f"https://*.a{LONGEST_DOMAIN}": ("origin-host", None),
+    f"https://{LONGEST_DOMAIN}/{'a' * 99}": ("origin-too-long", None),
+    "a" * (MAX_ORIGIN_LENGTH + 1): ("origin-too-long", None),
+    # regular expressions
+    r"https://.*\.example\.com": ("origin-regex", None),
+    r".*\.example\.com": ("origin-regex", None),
+    r"https://\w+\.example\.com": ("origin-regex", None),
+    r"https://example\.com": ("origin-regex", None),
+    r"^https://example\.com$": ("origin-regex", None),
+    r"https?://localhost": ("origin-regex", None),
+    r"http(s)?://example.com": ("origin-regex", None),
+    r"https://(a|b).example.com": ("origin-regex", None),
+    r"https://.+.example.com": ("origin-regex", None),
+    r"https://[a-z]+.example.com": ("origin-regex", None),
+    r"https://[abc].example.com": ("origin-regex", None),
+    r"http://localhost:[0-9]+": ("origin-regex", None),
+    r"http://localhost:\d+": ("origin-regex", None),
+    r"https://example.com$": ("origin-regex", None),
+    r"https://example.com\path": ("origin-regex", None),
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem_id", "spelling"),
+    [pytest.param(text, *row, id=ascii(text[:40])) for text, row in MISSPELLED.items()],
+)
+def test_misspelled_origins_are_diagnosed(text: str, problem_id: str, spelling: str | None) -> None:
+    expected = flaw(text, problem_id, spelling=spelling)
+    assert Origins.read([text]) == ((), [expected])
+    assert not read(*([spelling] if spelling else [])).match(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("https://a.com https://b.com", ["https://a.com", "https://b.com"]),
+        ("https://a.com,https://b.com", ["https://a.com", "https://b.com"]),
+        ("https://a.com, \thttps://b.com,", ["https://a.com", "https://b.com"]),
+        (" https://a.com", ["https://a.com"]),
+        ("https://a.com\n", ["https://a.com"]),
+        ("https://a.com\u2028https://b.com\x1f", ["https://a.com", "https://b.com"]),
+        (" , ", []),
+    ],
+    ids=ascii,
+)
+def test_many_origins_in_one_string_are_taken_apart(text: str, values: list[str]) -> None:
+    assert Origins.read([text]) == ((), [flaw(text, "origin-separator", values)])
+
+
+@pytest.mark.parametrize("value", [None, 1, True, b"https://a.com", ["https://a.com"], object], ids=repr)
+def test_what_is_no_string_is_no_origin(value: object) -> None:
+    assert Origins.read([value]) == ((), [flaw(value, "not-a-string")])
+
+
+def test_all_flaws_are_found_in_order_and_the_rest_is_kept() -> None:
+    found, flaws = Origins.read(["a.com", "https://b.com", ..., "null", "https://*.c.com", 7])
+    assert found == ("https://*.c.com", "https://b.com", "null")
+    assert flaws == [
+        flaw("a.com", "origin-scheme", spelling="https://a.com"),
+        flaw(..., "nothing-to-inherit"),
+        flaw(7, "not-a-string"),
+    ]
+
+
+@given(st.one_of(st.text(), near_misses(origins()), near_misses(patterns()), st.text("htps:/.*@[]\\é²0x1٣ß\ud800%")))
+@example("https://" + "é" * 300)
+@example("https://" + "xn--" * 60 + "é")
+@example("https://" + "1." * 100)
+def test_any_text_is_an_origin_or_a_pattern_or_has_a_flaw(text: str) -> None:
+    is_origin, is_pattern = parse_origin(text) is not None, parse_pattern(text) is not None
+    assert not (is_origin and is_pattern)
+    found, flaws = Origins.read([text])
+    assert found == ((text,) if is_origin or is_pattern or text == "null" else ())
+    assert len(found) + len(flaws) == 1
+
+
+@given(st.one_of(near_misses(origins()), near_misses(patterns()), st.text("htps:/.*@[]éB0x17f")))
+def test_a_corrected_spelling_needs_no_further_correction(text: str) -> None:
+    hint = diagnose(text).hint
+    if hint.endswith("'") and ": '" in hint and not Origins.read([text])[0]:
+        corrected = hint.rpartition(": '")[2].removesuffix("'")
+        assert Origins.read([corrected]) == ((corrected,), [])
+
+
+# ---------------------------------------------------------------------------------------
+# Addresses
+# ---------------------------------------------------------------------------------------
+
+
+@given(ipv6_numbers())
+@example(0)
+@example(1)
+@example(0xFFFF_7F00_0001)
+def test_an_ipv6_address_has_one_spelling(number: int) -> None:
+    canonical = oracle.ipv6(number)
+    address = ipaddress.IPv6Address(number)
+    spellings = {canonical, canonical.upper(), str(address), address.exploded, f"{canonical}%1", f"0{canonical}"}
+    for spelling in spellings:
+        assert (parse_origin(f"http://[{spelling}]") is not None) == (spelling == canonical)
+    if address.exploded != canonical:
+        corrected = f"http://[{canonical}]"
+        assert diagnose(f"http://[{address.exploded}]").hint.endswith(f": {corrected!r}")
+
+
+@given(ipv6_numbers())
+def test_the_oracle_spells_ipv6_as_python_does(number: int) -> None:
+    if number >> 32 not in {0, 0xFFFF}:  # there newer Pythons embed IPv4, as RFC 5952 has it, and URLs do not
+        assert oracle.ipv6(number) == str(ipaddress.IPv6Address(number))
+
+
+@given(ipv4_addresses())
+def test_an_ipv4_address_has_one_spelling(canonical: str) -> None:
+    assert parse_origin(f"http://{canonical}") == Origin("http", canonical, "")
+    number = int(ipaddress.IPv4Address(canonical))
+    first, *rest = canonical.split(".")
+    for spelling in (
+        f"{number}",
+        f"{number:#x}",
+        f"0{number:o}",
+        f"{canonical}.",
+        ".".join([f"{int(first):#x}", *rest]),
+    ):
+        if number > 0 or spelling != "0":
+            assert parse_origin(f"http://{spelling}") is None
+            assert diagnose(f"http://{spelling}").hint.endswith(f": 'http://{canonical}'")
+
+
+@pytest.mark.parametrize(
+    ("host", "is_loopback"),
+    [
+        ("localhost", True),
+        ("localhost.", True),
+        ("app.localhost", True),
+        ("a.b.localhost.", True),
+        ("127.0.0.1", True),
+        ("127.255.255.254", True),
+        ("[::1]", True),
+        ("notlocalhost", False),
+        ("localhost.com", False),
+        ("localhost.localdomain", False),
+        ("127.example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("128.0.0.1", False),
+        ("0.0.0.0", False),
+        ("[::]", False),
+        ("[::127]", False),
+        ("[127::1]", False),
+        ("[::ffff:7f00:1]", False),  # what Python says of it depends on its version
+    ],
+)
+def test_loopback(host: str, is_loopback: bool) -> None:
+    assert Origin("http", host, "").is_loopback == is_loopback
+
+
+# ---------------------------------------------------------------------------------------
+# Matching
+# ---------------------------------------------------------------------------------------
+
+# values: (origins that they cover, and some that they do not)
+MATCHES: dict[tuple[str, ...], tuple[list[str], list[str]]] = {
+    (): ([], ["https://example.com", "null", "", "*"]),
+    ("https://example.com",): (
+        ["https://example.com"],
+        [
+            "http://example.com",
+            "https://example.com:443",
+            "https://example.com:8443",
+            "https://example.com.",
+            "https://example.com/",
+            "https://EXAMPLE.com",
+            "HTTPS://example.com",
+            "https://www.example.com",
+            "https://notexample.com",
+            "https://example.co",
+            "https://example.com.evil.org",
+            "https://example.comevil.org",
+            "https://evil.org/https://example.com",
+            "https://example.com@evil.org",
+            "https://example.com https://example.com",
+            " https://example.com",
+            "https://example.com\n",
+            "null",
+            "",
+        ],
+    ),
+    ("https://*.example.com",): (
+        ["https://a.example.com", "https://a.b.example.com", "https://_.example.com", "https://-.example.com"],
+        [
+            "https://example.com",
+            "https://.example.com",
+            "https://*.example.com",
+            "https://a..example.com",
+            "https://a.example.com:8443",
+            "https://a.example.com:443",
+            "https://a.example.com.",
+            "http://a.example.com",
+            "https://notexample.com",
+            "https://a.notexample.com",
+            "https://a.example.com.evil.org",
+            "https://evil.org/.example.com",
+            "https://evil.org#.example.com",
+            "https://evil.org\\.example.com",
+            "https://evil.org%60.example.com",
+            "https://me@a.example.com",
+            "https://A.example.com",
+            "https://[::1].example.com",
+            f"https://{'a.' * 150}example.com",
+        ],
+    ),
+    ("https://*.example.com:8443",): (
+        ["https://a.example.com:8443"],
+        ["https://a.example.com", "https://a.example.com:84430", "https://example.com:8443"],
+    ),
+    ("http://localhost:*",): (
+        ["http://localhost", "http://localhost:1", "http://localhost:3000", "http://localhost:65535"],
+        [
+            "https://localhost",
+            "http://localhost:80",
+            "http://localhost:0",
+            "http://localhost:65536",
+            "http://localhost:*",
+            "http://localhost:",
+            "http://localhost:3000:3000",
+            "http://localhost:3000.evil.org",
+            "http://localhost.:3000",
+            "http://a.localhost:3000",
+        ],
+    ),
+    ("https://*.example.com:*",): (
+        ["https://a.example.com", "https://a.b.example.com:8443"],
+        ["https://example.com", "https://example.com:8443", "http://a.example.com:8443"],
+    ),
+    ("http://[::1]:*",): (["http://[::1]", "http://[::1]:3000"], ["http://[::2]", "http://[0::1]", "http://::1"]),
+    ("http://127.0.0.1:*",): (["http://127.0.0.1:5000"], ["http://127.1:5000", "http://a.127.0.0.1:5000"]),
+    ("https://*.com.", "https://*.org"): (
+        ["https://a.com.", "https://a.org"],
+        ["https://a.com", "https://a.org.", "https://com.", "https://.org"],
+    ),
+    ("https://*.a.b.c", "https://*.c"): (
+        ["https://x.a.b.c", "https://a.b.c", "https://b.c", "https://x.y.c"],
+        ["https://c", "https://xc", "https://a.b.c.d"],
+    ),
+    ("https://foo.com", "https://bar.com"): (
+        ["https://foo.com", "https://bar.com"],
+        ["https://barfoo.com", "https://foobar.com", "https://foo.combar.com", "https://bar.comfoo.com"],
+    ),
+    ("https://*.foo.com", "https://*.bar.com"): (
+        ["https://bar.foo.com", "https://foo.bar.com"],
+        ["https://barfoo.com", "https://a.barfoo.com", "https://foo.com", "https://.bar.foo.com"],
+    ),
+    ("null",): (["null"], ["Null", "NULL", "null ", "", "https://null", "null://null"]),
+    ("capacitor://localhost",): (
+        ["capacitor://localhost"],
+        ["http://localhost", "capacitor://localhost:80", "capacitor"],
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "covered", "others"), [(key, *row) for key, row in MATCHES.items()], ids=map(str, MATCHES)
+)
+def test_matching(values: tuple[str, ...], covered: list[str], others: list[str]) -> None:
+    for order in itertools.permutations(values):
+        found = read(*order)
+        assert {origin: found.match(origin) for origin in covered + others} == {
+            **dict.fromkeys(covered, True),
+            **dict.fromkeys(others, False),
+        }
+
+
+VALUES = st.lists(st.one_of(origins(), patterns(), st.just("null")), max_size=8)
+
+
+@given(VALUES, st.lists(origins(), min_size=1, max_size=20))
+def test_matching_agrees_with_the_oracle(values: list[str], asked: list[str]) -> None:
+    found = read(*values)
+    # beside unrelated ones, those that were listed, and those that are a subdomain of one
+    asked += values
+    asked += [value.replace("://*.", "://a.").replace(":*", ":3000") for value in values]
+    asked += [value.replace("://", "://a.", 1) for value in values]
+    for origin in filter(parse_origin, asked):
+        assert found.match(origin) == oracle.allowed(values, origin), origin
+
+
+@given(st.lists(st.one_of(origins(), patterns()), min_size=1, max_size=4), st.data())
+def test_what_matches_is_covered_however_little_it_differs(values: list[str], data: st.DataObject) -> None:
+    concrete = st.sampled_from([value.replace("://*.", "://a.").replace(":*", ":3000") for value in values])
+    sent = data.draw(near_misses(concrete))
+    if read(*values).match(sent):
+        assert parse_origin(sent)
+        assert oracle.allowed(values, sent)
+
+
+@given(VALUES, st.randoms())
+def test_order_and_repetition_mean_nothing(values: list[str], random: Random) -> None:
+    shuffled = values + values[:2]
+    random.shuffle(shuffled)
+    assert read(*shuffled) == read(*values) == tuple(sorted(set(values)))
+
+
+def hosts_of(values: Sequence[str]) -> list[str]:
+    return [".".join(oracle.split(value)[1]).removeprefix("*.") for value in values]
+
+
+@given(st.lists(st.one_of(origins(), patterns()), min_size=2, max_size=3))
+def test_no_two_hosts_make_a_third(values: list[str]) -> None:
+    found = read(*values)
+    for one, other in itertools.permutations(hosts_of(values), 2):
+        for origin in (f"https://{one}{other}", f"https://{one}-{other}", f"https://a{one}"):
+            if parse_origin(origin):
+                assert found.match(origin) == oracle.allowed(values, origin)
+
+
+# ---------------------------------------------------------------------------------------
+# The list of them
+# ---------------------------------------------------------------------------------------
+
+
+def test_a_list_of_origins_is_a_tuple() -> None:
+    found = read("https://b.com", "https://*.a.com", "https://b.com", "null")
+    assert found == ("https://*.a.com", "https://b.com", "null")
+    assert hash(found) == hash(("https://*.a.com", "https://b.com", "null"))
+    assert repr(found) == "('https://*.a.com', 'https://b.com', 'null')"
+
+
+@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda found: pickle.loads(pickle.dumps(found))])
+def test_a_copy_matches_the_same(twin: Callable[[Origins], Origins]) -> None:
+    found = read("https://a.com", "https://*.b.com")
+    again = twin(found)
+    assert again == found
+    assert isinstance(again, Origins)
+    assert [again.match(origin) for origin in ("https://a.com", "https://x.b.com", "https://b.com")] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_null() -> None:
+    assert read("null", "https://a.com").has_null
+    assert not read("https://null", "https://a.com").has_null
+
+
+def test_insecure_origins() -> None:
+    insecure = ("http://*.example.com", "http://[2001:db8::1]", "http://a.com:*", "http://b.com")
+    secure = (
+        "https://a.com",
+        "https://*.example.com",
+        "http://localhost:3000",
+        "http://*.localhost:*",
+        "http://127.0.0.1:*",
+        "http://[::1]:5000",
+        "capacitor://localhost",
+        "null",
+    )
+    assert read(*secure, *insecure).insecure == insecure
+
+
+def test_public_suffixes() -> None:
+    of_strangers = (
+        "http://*.github.io",
+        "https://*.co.uk",
+        "https://*.co.uk.:*",
+        "https://*.com",
+        "https://*.github.io:8080",
+        "https://*.kawasaki.jp",  # the list says *.kawasaki.jp
+        "https://*.xn--p1ai",
+    )
+    of_one_owner = (
+        "https://*.city.kawasaki.jp",  # the list says !city.kawasaki.jp
+        "https://*.example.co.uk",
+        "https://*.example.com",
+        "https://*.localhost",
+        "https://*.me.github.io",
+        "https://github.io",
+        "https://github.io:*",
+    )
+    assert read(*of_strangers, *of_one_owner).on_public_suffixes == of_strangers
+
+
+def test_public_suffixes_are_loaded_only_when_needed() -> None:
+    code = """
+import sys
+from flask_preflight.origin import Origins
+found, flaws = Origins.read(["https://*.example.com", "http://localhost:*", "null", "example.com/"])
+assert found.match("https://a.example.com")
+assert not {"publicsuffixlist", "idna"} & set(sys.modules)
+assert not found.on_public_suffixes
+assert "publicsuffixlist" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def candidates(found: Origins, origin: str) -> int:
+    """Count the patterns that are looked up for an origin that none of them covers."""
+    parsed = parse_origin(origin)
+    assert parsed is not None
+    assert not found.match(origin)
+    return sum(1 for _ in found._covering(parsed))
+
+
+@pytest.mark.parametrize("count", [1, 10_000])
+def test_the_number_of_patterns_does_not_count(count: int) -> None:
+    found = read(*(f"https://*.tenant{number}.example" for number in range(count)))
+    assert found.match(f"https://a.tenant{count - 1}.example")
+    assert candidates(found, "https://a.b.c.d.example") == 3  # any port; any subdomain; any of both
+
+
+def test_the_worst_origin_costs_as_many_look_ups_as_it_has_labels() -> None:
+    found = read(*("https://*." + ".".join("a" * count) for count in range(1, 127)))
+    assert candidates(found, "https://" + ".".join("b" * 127)) == 1 + 2 * 126

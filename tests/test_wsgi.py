@@ -1,0 +1,1112 @@
+"""The middleware around every kind of app: complete answers, PEP 3333 to the letter, paths, stacks, threads."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+from wsgiref.util import FileWrapper
+from wsgiref.validate import validator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import policies
+from test_engine import ANYTHING, operations
+from test_explain import Unspeakable
+from webtest import TestApp as WebTest
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+from werkzeug.middleware.lint import LintMiddleware
+from werkzeug.test import EnvironBuilder
+
+from flask_preflight import Policy, PreflightMiddleware, by_path
+from flask_preflight.wsgi import add_headers, log_failure
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+Headers = list[tuple[str, str]]
+
+ORIGIN = "https://frontend.com"
+OTHER = "https://evil.com"
+POLICY = Policy(allow_origins=[ORIGIN], allow_methods=["PUT"], expose_headers=["ETag"], allow_credentials=True)
+
+VARY = ("Vary", "Origin")
+VARY_ALL = ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers")
+ACAO = ("Access-Control-Allow-Origin", ORIGIN)
+ACAC = ("Access-Control-Allow-Credentials", "true")
+ACEH = ("Access-Control-Expose-Headers", "ETag")
+ALLOWED = [ACAO, ACAC, ACEH, VARY]
+GRANTED = [
+    ACAO,
+    ACAC,
+    ("Access-Control-Allow-Methods", "PUT"),
+    ("Access-Control-Allow-Headers", "Content-Type"),
+    ("Access-Control-Max-Age", "600"),
+    VARY_ALL,
+]
+
+
+# ---------------------------------------------------------------------------------------
+# A server in small, and what is put around the middleware
+# ---------------------------------------------------------------------------------------
+
+
+class Answer(NamedTuple):
+    status: str
+    headers: Headers
+    body: bytes
+
+    def only(self, *names: str) -> Headers:
+        return [header for header in self.headers if header[0] in names]
+
+
+def serve(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
+    """Run *app* as the gateway in PEP 3333 does: headers go out with the first byte, at the latest at the end."""
+    started: list[Any] = []
+    sent: list[Any] = []
+    body = bytearray()
+
+    def write(data: bytes) -> None:
+        if not sent:
+            sent[:] = started
+        body.extend(data)
+
+    def start_response(status: str, headers: Headers, exc_info: Any = None, /) -> Callable[[bytes], object]:
+        if exc_info is not None and sent:
+            raise exc_info[1].with_traceback(exc_info[2])
+        assert exc_info is not None or not started
+        started[:] = [status, list(headers)]
+        headers.clear()  # the list is the server's now, to do with what it likes
+        return write
+
+    result = app(environ, start_response)
+    try:
+        for data in result:
+            if data:
+                write(data)
+        write(b"")
+    finally:
+        getattr(result, "close", lambda: None)()
+    return Answer(sent[0], sent[1], bytes(body))
+
+
+def make_environ(method: str = "GET", path: str = "/", **headers: str) -> WSGIEnvironment:
+    environ = EnvironBuilder(path, method=method).get_environ()
+    sent = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    return environ | sent | {"wsgi.file_wrapper": FileWrapper}
+
+
+def ask(app: WSGIApplication, origin: str | None = ORIGIN, **environ: Any) -> Answer:
+    headers = {} if origin is None else {"Origin": origin}
+    return serve(app, make_environ(**headers) | environ)
+
+
+def ask_preflight(
+    app: WSGIApplication, method: str = "PUT", wanted: str | None = None, origin: str = ORIGIN, **environ: Any
+) -> Answer:
+    headers = {"Origin": origin, "Access_Control_Request_Method": method}
+    if wanted is not None:
+        headers["Access_Control_Request_Headers"] = wanted
+    return serve(app, make_environ("OPTIONS", **headers) | environ)
+
+
+def none(app: WSGIApplication) -> WSGIApplication:
+    return app
+
+
+# What watches both sides of the middleware. Werkzeug's puts an input into the environ that the other finds fault with,
+# so one at a time.
+LINTERS = [none, validator, LintMiddleware]
+
+
+class Spy:
+    """An app that counts its calls."""
+
+    def __init__(self, *headers: tuple[str, str], status: str = "200 OK") -> None:
+        self.status = status
+        self.headers = [("Content-Type", "text/plain"), *headers]
+        self.calls = 0
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.calls += 1
+        start_response(self.status, self.headers.copy())
+        return [b"the app"]
+
+
+# ---------------------------------------------------------------------------------------
+# Every kind of app
+# ---------------------------------------------------------------------------------------
+
+TEXT = [("Content-Type", "text/plain")]
+
+
+def returns_a_list(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [*TEXT, ("Content-Length", "5")])
+    return [b"a", b"list"]
+
+
+def is_a_generator(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    start_response("200 OK", [*TEXT])
+    yield b"gene"
+    yield b""
+    yield b"rator"
+
+
+def returns_nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("404 Not Found", [*TEXT, ("Content-Length", "0")])
+    return []
+
+
+def yields_nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    start_response("200 OK", [*TEXT])
+    yield from ()
+
+
+def writes(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    write = start_response("200 OK", [*TEXT])
+    write(b"written, ")
+    write(b"")
+    return [b"returned"]
+
+
+def redirects(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("302 Found", [*TEXT, ("Location", "http://backend.com/")])
+    return [b"there"]
+
+
+def starts_again(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [*TEXT, ("X-First", "1")])
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        start_response("500 Internal Server Error", [*TEXT, ("X-Second", "2")], sys.exc_info())
+    return [b"error page"]
+
+
+def starts_again_too_late(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    start_response("200 OK", [*TEXT])
+    yield b"sent"
+    try:
+        raise ZeroDivisionError
+    except ZeroDivisionError:
+        start_response("500 Internal Server Error", [*TEXT], sys.exc_info())
+    yield b"never"
+
+
+def raises_before_start(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    raise ZeroDivisionError
+
+
+def raises_after_start(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [*TEXT])
+    raise ZeroDivisionError
+
+
+def raises_midway(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+    start_response("200 OK", [*TEXT])
+    yield b"half"
+    raise ZeroDivisionError
+
+
+def sends_a_file(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [*TEXT])
+    wrapper: Callable[[io.BytesIO], Iterable[bytes]] = environ["wsgi.file_wrapper"]
+    return wrapper(io.BytesIO(b"a file"))
+
+
+KINDS = [
+    returns_a_list,
+    is_a_generator,
+    returns_nothing,
+    yields_nothing,
+    writes,
+    redirects,
+    starts_again,
+    sends_a_file,
+]
+FAILING_KINDS = [starts_again_too_late, raises_before_start, raises_after_start, raises_midway]
+
+
+@pytest.mark.parametrize("around", LINTERS)
+@pytest.mark.parametrize("app", KINDS)
+@pytest.mark.parametrize(
+    ("policy", "origin", "added"),
+    [
+        pytest.param(POLICY, ORIGIN, ALLOWED, id="allowed"),
+        pytest.param(POLICY, OTHER, [VARY], id="refused"),
+        pytest.param(POLICY, None, [VARY], id="no-origin"),
+        pytest.param(Policy(allow_origins="*"), None, [("Access-Control-Allow-Origin", "*")], id="everybody"),
+    ],
+)
+def test_every_answer_of_the_app_carries_the_headers(
+    around: Callable[[WSGIApplication], WSGIApplication],
+    app: WSGIApplication,
+    policy: Policy,
+    origin: str | None,
+    added: Headers,
+) -> None:
+    status, headers, body = ask(app, origin)
+    middleware = around(PreflightMiddleware(around(app), policy))
+    assert ask(middleware, origin) == (status, headers + added, body)
+
+
+@pytest.mark.parametrize("around", LINTERS)
+@pytest.mark.parametrize("app", FAILING_KINDS)
+def test_what_the_app_raises_goes_to_the_server(
+    around: Callable[[WSGIApplication], WSGIApplication], app: WSGIApplication
+) -> None:
+    with pytest.raises(ZeroDivisionError):
+        ask(around(PreflightMiddleware(around(app), POLICY)))
+
+
+@pytest.mark.parametrize("around", LINTERS)
+@pytest.mark.parametrize("app", KINDS + FAILING_KINDS)
+def test_no_app_sees_a_preflight(around: Callable[[WSGIApplication], WSGIApplication], app: WSGIApplication) -> None:
+    watched = around(PreflightMiddleware(around(app), POLICY))
+    assert ask_preflight(watched).only(*(name for name, _ in GRANTED)) == GRANTED
+    refusal = ask_preflight(watched, "DELETE")
+    assert refusal.status == "403 Forbidden"
+
+
+@pytest.mark.parametrize("app", [app for app in KINDS if app is not redirects])
+def test_webtest_finds_nothing(app: WSGIApplication) -> None:
+    client = WebTest(PreflightMiddleware(app, POLICY), {"wsgi.file_wrapper": FileWrapper})
+    answer = client.get("/", headers={"Origin": ORIGIN}, expect_errors=True)
+    assert [header for header in answer.headerlist if header in ALLOWED] == ALLOWED
+    asked = {"Origin": ORIGIN, "Access-Control-Request-Method": "PUT"}
+    preflight = client.options("/", headers=asked)
+    assert preflight.status == "204 No Content"
+    assert [header for header in preflight.headerlist if header in GRANTED] == GRANTED
+    refusal = client.options("/", headers=asked | {"Origin": OTHER}, status=403)
+    assert refusal.text == "This CORS preflight is refused.\n"
+
+
+class Closing:
+    """A body that counts how often it is closed."""
+
+    def __init__(self, *, breaks: bool = False) -> None:
+        self.breaks = breaks
+        self.closed = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield b"body"
+        if self.breaks:
+            raise ZeroDivisionError
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def test_what_the_app_returns_is_handed_on_untouched() -> None:
+    def start_response(*args: Any) -> Callable[[bytes], object]:
+        return print
+
+    for body in ([b"list"], iter([b"iterator"]), Closing(), FileWrapper(io.BytesIO(b"file"))):
+
+        def app(environ: WSGIEnvironment, start_response: StartResponse, body: Any = body) -> Any:
+            start_response("200 OK", [*TEXT])
+            return body
+
+        assert PreflightMiddleware(app, POLICY)(make_environ(Origin=ORIGIN), start_response) is body
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+def test_close_is_called_once(breaks: bool) -> None:
+    body = Closing(breaks=breaks)
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [*TEXT])
+        return body
+
+    watched = validator(PreflightMiddleware(validator(app), POLICY))
+    if breaks:
+        with pytest.raises(ZeroDivisionError):
+            ask(watched)
+    else:
+        assert ask(watched) == ("200 OK", TEXT + ALLOWED, b"body")
+    assert body.closed == 1
+
+
+def test_start_response_is_handed_on_argument_by_argument() -> None:
+    calls: list[tuple[Any, ...]] = []
+    headers = [*TEXT]
+
+    def write(data: bytes) -> None:
+        raise NotImplementedError
+
+    def start_response(*args: Any) -> Callable[[bytes], object]:
+        calls.append(args)
+        return write
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        assert start_response("200 OK", headers) is write
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            assert start_response("500 Oh", headers, sys.exc_info()) is write
+        return []
+
+    PreflightMiddleware(app, POLICY)(make_environ(Origin=ORIGIN), start_response)
+    first, second = calls
+    assert first == ("200 OK", TEXT + ALLOWED)
+    assert second[:2] == ("500 Oh", TEXT + ALLOWED)
+    assert second[2][0] is ZeroDivisionError
+    assert type(first[1]) is list
+    assert headers == TEXT, "the app's own list is left alone"
+
+
+def test_no_answer_inherits_what_a_server_did_to_the_last() -> None:
+    middleware = PreflightMiddleware(Spy(), POLICY, debug=True)  # and `serve` empties each list
+    for _ in range(2):
+        assert ask(middleware).headers == TEXT + ALLOWED
+        assert ask_preflight(middleware).only(*(name for name, _ in GRANTED)) == GRANTED
+        assert ask_preflight(middleware, "DELETE").only("Access-Control-Allow-Origin", "Vary") == [ACAO, VARY_ALL]
+
+
+# ---------------------------------------------------------------------------------------
+# Preflights
+# ---------------------------------------------------------------------------------------
+
+REFUSED_BODY = b"This CORS preflight is refused.\n"
+REFUSED = [VARY_ALL, ("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "32")]
+
+
+@pytest.mark.parametrize("around", LINTERS)
+def test_granted(around: Callable[[WSGIApplication], WSGIApplication]) -> None:
+    spy = Spy()
+    answer = ask_preflight(around(PreflightMiddleware(around(spy), POLICY)))
+    assert answer == ("204 No Content", [*GRANTED, ("Content-Length", "0")], b"")
+    assert spy.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [(200, "200 OK"), (205, "205 Reset Content"), (226, "226 IM Used"), (230, "230 Success"), (299, "299 Success")],
+)
+def test_granted_with_another_status(status: int, line: str) -> None:
+    spy = Spy()
+    answer = ask_preflight(validator(PreflightMiddleware(spy, POLICY.override(preflight_status=status))))
+    described = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "0")]
+    assert answer == (line, GRANTED + described, b"")
+    assert spy.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted", "origin"),
+    [
+        pytest.param("PUT", None, OTHER, id="origin"),
+        pytest.param("PUT", None, "null", id="null"),
+        pytest.param("PUT", None, "", id="empty origin"),
+        pytest.param("DELETE", None, ORIGIN, id="method"),
+        pytest.param("", None, ORIGIN, id="empty method"),
+        pytest.param("TRACE", None, ORIGIN, id="forbidden method"),
+        pytest.param("PUT", "x-a", ORIGIN, id="header"),
+        pytest.param("PUT", "x a", ORIGIN, id="malformed header"),
+        pytest.param("PUT", "x" * 5000, ORIGIN, id="over-long header"),
+    ],
+)
+def test_refused(method: str, wanted: str | None, origin: str) -> None:
+    spy = Spy()
+    answer = ask_preflight(validator(PreflightMiddleware(spy, POLICY)), method, wanted, origin)
+    assert answer == ("403 Forbidden", REFUSED, REFUSED_BODY)
+    assert spy.calls == 0
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        pytest.param(make_environ("OPTIONS", Origin=ORIGIN), id="no wanted method"),
+        pytest.param(make_environ("OPTIONS", Access_Control_Request_Method="PUT"), id="no origin"),
+        pytest.param(make_environ("POST", Origin=ORIGIN, Access_Control_Request_Method="PUT"), id="no OPTIONS"),
+    ],
+)
+def test_anything_less_than_a_preflight_is_the_app_s(environ: WSGIEnvironment) -> None:
+    spy = Spy()
+    answer = serve(validator(PreflightMiddleware(validator(spy), POLICY)), environ)
+    assert answer == ("200 OK", TEXT + (ALLOWED if "HTTP_ORIGIN" in environ else [VARY]), b"the app")
+    assert spy.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "wanted", "origin", "status", "passed", "text"),
+    [
+        pytest.param(
+            "DELETE",
+            None,
+            ORIGIN,
+            "200 OK",
+            [ACAO, ACAC],
+            "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows PUT.\n",
+            id="method",
+        ),
+        pytest.param(
+            "GET",
+            None,
+            ORIGIN,
+            "403 Forbidden",
+            [ACAO, ACAC],
+            "The method 'GET' is not allowed. To allow it, add it to allow_methods, which allows PUT.\n",
+            id="safelisted method",
+        ),
+        pytest.param(
+            "PUT",
+            "x-a",
+            ORIGIN,
+            "200 OK",
+            GRANTED[:3],
+            "Not allowed as request header: 'x-a'. To allow, add to allow_headers, which allows Content-Type.\n",
+            id="header",
+        ),
+        pytest.param(
+            "PUT",
+            None,
+            OTHER,
+            "403 Forbidden",
+            [],
+            "The origin 'https://evil.com' is not in allow_origins. To allow it, add it there.\n",
+            id="origin",
+        ),
+    ],
+)
+def test_refused_in_debug_mode(
+    method: str, wanted: str | None, origin: str, status: str, passed: Headers, text: str
+) -> None:
+    spy = Spy()
+    answer = ask_preflight(validator(PreflightMiddleware(spy, POLICY, debug=True)), method, wanted, origin)
+    described = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", str(len(text)))]
+    assert answer == (status, [*passed, VARY_ALL, *described], text.encode())
+    assert spy.calls == 0
+
+
+def test_debug_mode_changes_nothing_else() -> None:
+    for origin in (ORIGIN, OTHER):
+        plain, debug = (PreflightMiddleware(Spy(), POLICY, debug=debug) for debug in (False, True))
+        assert ask(plain, origin) == ask(debug, origin)
+    assert ask_preflight(plain) == ask_preflight(debug)
+
+
+@given(policies(), ANYTHING, st.none() | ANYTHING, st.none() | ANYTHING, st.booleans())
+def test_no_header_value_raises(
+    policy: Policy, origin: str, method: str | None, names: str | None, debug: bool
+) -> None:
+    environ = make_environ("OPTIONS")
+    given = {
+        "HTTP_ORIGIN": origin,
+        "HTTP_ACCESS_CONTROL_REQUEST_METHOD": method,
+        "HTTP_ACCESS_CONTROL_REQUEST_HEADERS": names,
+    }
+    environ |= {key: value for key, value in given.items() if value is not None}
+    answer = serve(validator(PreflightMiddleware(validator(Spy()), policy, debug=debug)), environ)
+    assert all(value.isascii() and value.isprintable() for _, value in answer.headers)
+    assert answer.body.isascii()
+
+
+# ---------------------------------------------------------------------------------------
+# Headers of the app's own
+# ---------------------------------------------------------------------------------------
+
+EVERYBODY = Policy(allow_origins="*", expose_headers=["ETag"])
+PLAIN = Policy(allow_origins=[ORIGIN])
+
+
+@pytest.mark.parametrize(
+    ("policy", "origin", "of_app", "sent"),
+    [
+        pytest.param(PLAIN, ORIGIN, [("Access-Control-Allow-Origin", "*")], [ACAO, VARY], id="replaced"),
+        pytest.param(
+            PLAIN,
+            ORIGIN,
+            [("access-control-allow-origin", "*"), ("ACCESS-CONTROL-ALLOW-ORIGIN", ORIGIN)],
+            [ACAO, VARY],
+            id="doubled, in any case",
+        ),
+        pytest.param(
+            PLAIN,
+            OTHER,
+            [("Access-Control-Allow-Origin", OTHER), ("Access-Control-Allow-Credentials", "true")],
+            [VARY],
+            id="dropped where the origin is refused",
+        ),
+        pytest.param(PLAIN, None, [("Access-Control-Allow-Origin", "*")], [VARY], id="dropped without origin"),
+        pytest.param(
+            PLAIN, ORIGIN, [("Access-Control-Allow-Credentials", "true")], [ACAO, VARY], id="credentials dropped"
+        ),
+        pytest.param(
+            PLAIN,
+            ORIGIN,
+            [
+                ("Access-Control-Allow-Methods", "PUT"),
+                ("Access-Control-Allow-Headers", "x-a"),
+                ("Access-Control-Max-Age", "1"),
+                ("Access-Control-Allow-Private-Network", "true"),
+            ],
+            [ACAO, VARY],
+            id="the words of preflights dropped",
+        ),
+        pytest.param(
+            PLAIN,
+            ORIGIN,
+            [("X-A", "1"), ("Access-Control-Allow-Origin", "*"), ("X-B", "2"), ("X-A", "3")],
+            [("X-A", "1"), ("X-B", "2"), ("X-A", "3"), ACAO, VARY],
+            id="the rest stays in order",
+        ),
+        pytest.param(
+            PLAIN,
+            ORIGIN,
+            [("access-control-expose-headers", "X-A")],
+            [ACAO, ("Access-Control-Expose-Headers", "X-A"), VARY],
+            id="exposed by the app alone",
+        ),
+        pytest.param(POLICY, OTHER, [("Access-Control-Expose-Headers", "X-A")], [VARY], id="not exposed where refused"),
+        pytest.param(POLICY, None, [("Access-Control-Expose-Headers", "X-A")], [VARY], id="not exposed without origin"),
+        pytest.param(
+            EVERYBODY,
+            None,
+            [("Access-Control-Expose-Headers", "etag")],
+            [("Access-Control-Allow-Origin", "*"), ACEH],
+            id="exposed by both, in another case",
+        ),
+        pytest.param(
+            POLICY,
+            ORIGIN,
+            [("Access-Control-Expose-Headers", "X-B,,x-a"), ("Access-Control-Expose-Headers", "X-A, etag, c d")],
+            [ACAO, ACAC, ("Access-Control-Expose-Headers", "ETag, X-B, x-a"), VARY],
+            id="exposed by both, in order",
+        ),
+        pytest.param(
+            POLICY.override(expose_headers=[]),
+            ORIGIN,
+            [("Access-Control-Expose-Headers", "*")],
+            [ACAO, ACAC, VARY],
+            id="nothing left to expose",
+        ),
+        pytest.param(
+            Policy(allow_origins="*", expose_headers="*"),
+            None,
+            [("Access-Control-Expose-Headers", "*")],
+            [("Access-Control-Allow-Origin", "*"), ("Access-Control-Expose-Headers", "*")],
+            id="all exposed by both",
+        ),
+        pytest.param(POLICY, ORIGIN, [("Access-Control-Expose-Headers", "*")], ALLOWED, id="no star with credentials"),
+    ],
+)
+def test_the_middleware_owns_access_control(policy: Policy, origin: str | None, of_app: Headers, sent: Headers) -> None:
+    assert ask(PreflightMiddleware(Spy(*of_app), policy), origin).headers == TEXT + sent
+
+
+@pytest.mark.parametrize(
+    ("of_app", "sent"),
+    [
+        ([("Vary", "Accept")], [("Vary", "Accept, Origin")]),
+        ([("vary", "Accept, Cookie")], [("vary", "Accept, Cookie, Origin")]),
+        ([("Vary", "Origin")], [("Vary", "Origin")]),
+        ([("VARY", "ORIGIN")], [("VARY", "ORIGIN")]),
+        ([("Vary", "Accept , origin,")], [("Vary", "Accept , origin,")]),
+        ([("Vary", "X-Origin")], [("Vary", "X-Origin, Origin")]),
+        ([("Vary", "*")], [("Vary", "*")]),
+        ([("Vary", "Accept, *")], [("Vary", "Accept, *")]),
+        ([("Vary", "Accept"), ("Vary", "*")], [("Vary", "Accept"), ("Vary", "*")]),
+        ([("Vary", "Accept"), ("Vary", "Cookie")], [("Vary", "Accept, Origin"), ("Vary", "Cookie")]),
+        ([("Vary", "Accept"), ("Vary", "Origin")], [("Vary", "Accept"), ("Vary", "Origin")]),
+        ([("Vary", "")], [("Vary", "Origin")]),
+        ([("Vary", " ")], [("Vary", "Origin")]),
+        ([("Vary", "Accept ,,Cookie,")], [("Vary", "Accept, Cookie, Origin")]),
+    ],
+    ids=str,
+)
+def test_vary_is_merged(of_app: Headers, sent: Headers) -> None:
+    for origin, added in ((ORIGIN, [ACAO]), (OTHER, []), (None, [])):
+        assert ask(PreflightMiddleware(Spy(*of_app), PLAIN), origin).headers == TEXT + sent + added
+    assert ask(PreflightMiddleware(Spy(*of_app), EVERYBODY)).only("Vary", "vary", "VARY") == of_app
+
+
+def varying(app: WSGIApplication) -> WSGIApplication:
+    """Add a `Vary` of an outer middleware's own, as compressing ones do."""
+
+    def outer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        def starts(status: str, headers: Headers, *exc_info: Any) -> Callable[[bytes], object]:
+            return start_response(status, [*headers, ("Vary", "Accept-Encoding")], *exc_info)
+
+        return app(environ, starts)
+
+    return outer
+
+
+def test_nothing_further_out_is_clobbered() -> None:
+    app = varying(PreflightMiddleware(varying(Spy()), PLAIN))
+    compressed = ("Vary", "Accept-Encoding")
+    assert ask(app).headers == [*TEXT, ("Vary", "Accept-Encoding, Origin"), ACAO, compressed]
+    assert ask_preflight(app).only("Vary") == ask_preflight(app, "GET").only("Vary") == [VARY_ALL, compressed]
+
+
+class Pair(tuple[str, str]):
+    """A header as some frameworks keep it."""
+
+
+def test_header_items_are_handed_on_as_they_are() -> None:
+    item: tuple[str, str] = Pair(("X-A", "1"))
+    headers = add_headers([item], (VARY,))
+    assert headers[0] is item
+    assert headers == [item, VARY]
+
+
+# ---------------------------------------------------------------------------------------
+# Policies by path
+# ---------------------------------------------------------------------------------------
+
+API = Policy(allow_origins=["https://api.test"])
+PUBLIC = Policy(allow_origins="*")
+ROOT = Policy(allow_origins=["https://root.test"])
+UPPER = Policy(allow_origins=["https://upper.test"])
+
+TREE = {"/": ROOT, "/api": API, "/api/public": PUBLIC, "/api/public/off": None, "/API": UPPER, "/a+b": UPPER}
+
+
+@pytest.mark.parametrize(
+    ("path", "policy"),
+    [
+        ("", ROOT),
+        ("/", ROOT),
+        ("/other", ROOT),
+        ("/api", API),
+        ("/api/", API),
+        ("/api/x", API),
+        ("/api/x/", API),
+        ("/apiprivate", ROOT),
+        ("/api.", ROOT),
+        ("/api/publi", API),
+        ("/api/public", PUBLIC),
+        ("/api/public/x/y/z", PUBLIC),
+        ("/api/publicity", API),
+        ("/api/public/off", None),
+        ("/api/public/off/x", None),
+        ("/api/public/offer", PUBLIC),
+        ("/x/api", ROOT),
+        # case-sensitive, and '+' is no space
+        ("/API/x", UPPER),
+        ("/Api", ROOT),
+        ("/a+b", UPPER),
+        ("/a b", ROOT),
+        # dots that are no dot segments
+        ("/api/...", API),
+        ("/api/.well-known", API),
+        ("/api/x..", API),
+        ("/api/..x", API),
+        ("/api/100%", API),
+        # what can be read in two ways gets none
+        ("//", None),
+        ("//api", None),
+        ("/api//", None),
+        ("/api//x", None),
+        ("/api/.", None),
+        ("/api/./x", None),
+        ("/api/..", None),
+        ("/api/../x", None),
+        ("/../api", None),
+        ("/.", None),
+        ("/..", None),
+        ("/api/%2e%2e/x", None),
+        ("/api/%2E./x", None),
+        ("/api%2fx", None),
+        ("/api%2Fx", None),
+        ("/api\\x", None),
+        ("/api/..\\x", None),
+        ("/api%5cx", None),
+        ("/api%5Cx", None),
+        # what is no path
+        ("*", None),
+        ("api", None),
+        (".", None),
+        ("..", None),
+    ],
+)
+def test_by_path(path: str, policy: Policy | None) -> None:
+    for order in (TREE, dict(reversed(TREE.items()))):
+        assert by_path(order)({"PATH_INFO": path}) is policy
+
+
+def test_the_most_specific_wins_in_whatever_order() -> None:
+    tree = {"/": ROOT, "/a": API, "/a/b": None, "/a/b/c": PUBLIC}
+    for order in itertools.permutations(tree.items()):
+        find = by_path(dict(order))
+        assert [find({"PATH_INFO": path}) for path in ("/x", "/a/x", "/a/b/x", "/a/b/c/x")] == [*tree.values()]
+
+
+def test_a_path_that_no_key_covers_gets_none() -> None:
+    find = by_path({"/api": API})
+    assert [find({"PATH_INFO": path}) for path in ("", "/", "/x", "/apix")] == [None] * 4
+    assert find({}) is None
+    assert by_path({})({"PATH_INFO": "/"}) is None
+
+
+def test_keys_are_written_as_people_read_them() -> None:
+    find = by_path({"/straße/日本": API})
+    assert find(make_environ(path="/straße/日本/x")) is API
+    assert find(make_environ(path="/stra%C3%9Fe/%E6%97%A5%E6%9C%AC")) is API
+    assert find(make_environ(path="/strasse/日本")) is None
+    assert find({"PATH_INFO": "/straße/日本"}) is None  # which is no environ: each byte is one character there
+
+
+def test_the_mapping_is_read_once() -> None:
+    policies: dict[str, Policy | None] = {"/api": API}
+    find = by_path(policies)
+    policies["/api"] = PUBLIC
+    assert find({"PATH_INFO": "/api"}) is API
+
+
+def test_the_mount_is_not_part_of_the_path() -> None:
+    find = by_path({"/api": API})
+    assert find({"SCRIPT_NAME": "/api", "PATH_INFO": "/x"}) is None
+    assert find({"SCRIPT_NAME": "/x", "PATH_INFO": "/api"}) is API
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("", "write '/'"),
+        ("api", "write '/api'"),
+        ("/api/", "write '/api'"),
+        ("//", "write '/'"),
+        ("//api", "write '/api'"),
+        ("/api//x", "write '/api/x'"),
+        ("/api/./x", "write '/api/x'"),
+        ("/api/../x", "write '/x'"),
+        ("/.", "write '/'"),
+        ("/..", "write '/'"),
+        ("/api%20x", "write it decoded, with '/'"),
+        ("/%2e", "write it decoded, with '/'"),
+        ("/api\\x", "write it decoded, with '/'"),
+    ],
+)
+def test_a_key_that_is_no_plain_path_is_refused(key: str, hint: str) -> None:
+    with pytest.raises(ValueError, match="is no plain path") as caught:
+        by_path({"/x": API, key: None})
+    assert str(caught.value) == f"by_path: {key!r} is no plain path; {hint}"
+
+
+def test_a_value_that_is_no_policy_is_refused() -> None:
+    with pytest.raises(TypeError) as caught:
+        by_path({"/api": "*"})  # type: ignore[dict-item]
+    assert str(caught.value) == "by_path: the policy of '/api' is '*'; write a Policy, or None to leave it alone"
+
+
+@pytest.mark.parametrize("piece", ["/a", "/", "a", "/api"])
+def test_a_long_path_costs_no_more_than_a_short_one(piece: str) -> None:
+    find = by_path(TREE)
+    long, longer = ({"PATH_INFO": f"/api/public{piece * times}"} for times in (1000, 100_000))
+    assert find(long) is find(longer)
+    assert operations(lambda: find(long)) == operations(lambda: find(longer))
+
+
+def test_by_path_chooses_for_preflights_and_all_else() -> None:
+    spy = Spy(ACAC)
+    app = validator(PreflightMiddleware(validator(spy), by_path({"/api": API, "/": None})))
+    assert ask(app, "https://api.test", PATH_INFO="/api/x").headers == [
+        *TEXT,
+        ("Access-Control-Allow-Origin", "https://api.test"),
+        VARY,
+    ]
+    assert ask_preflight(app, "GET", origin="https://api.test", PATH_INFO="/api").status == "204 No Content"
+    assert spy.calls == 1
+    # hands off: the app has all the words
+    for path in ("/", "/apis", "/api/../x"):
+        assert ask(app, "https://api.test", PATH_INFO=path).headers == [*TEXT, ACAC]
+        assert ask_preflight(app, "GET", origin="https://api.test", PATH_INFO=path).headers == [*TEXT, ACAC]
+    assert spy.calls == 7
+
+
+# ---------------------------------------------------------------------------------------
+# Policies by a callable, and swapped ones
+# ---------------------------------------------------------------------------------------
+
+
+def test_a_callable_policy_is_asked_once_for_each_request() -> None:
+    asked: list[WSGIEnvironment] = []
+
+    def find(environ: WSGIEnvironment) -> Policy:
+        asked.append(environ)
+        return POLICY
+
+    app = PreflightMiddleware(Spy(), find)
+    environ = make_environ(Origin=ORIGIN)
+    assert serve(app, environ).headers == TEXT + ALLOWED
+    assert len(asked) == 1
+    assert asked[0] is environ
+    assert ask_preflight(app).status == "204 No Content"
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("found", ["*", True, [POLICY], Policy], ids=repr)
+def test_a_callable_policy_that_returns_something_else(found: Any) -> None:
+    spy = Spy()
+
+    def find(environ: WSGIEnvironment) -> Any:
+        return found
+
+    with pytest.raises(TypeError) as caught:
+        ask(PreflightMiddleware(spy, find))
+    assert str(caught.value) == f"{find!r} returned {found!r}; it must return a Policy or None"
+    assert spy.calls == 0
+
+
+@pytest.mark.parametrize("policy", [None, "*", {"allow_origins": "*"}, [POLICY]], ids=repr)
+def test_only_a_policy_can_be_put_in_force(policy: Any) -> None:
+    message = f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
+    with pytest.raises(TypeError) as caught:
+        PreflightMiddleware(Spy(), policy)
+    assert str(caught.value) == message
+    middleware = PreflightMiddleware(Spy(), POLICY)
+    with pytest.raises(TypeError) as caught:
+        middleware.policy = policy
+    assert str(caught.value) == message
+    assert middleware.policy is POLICY
+
+
+def test_a_swap_holds_for_the_requests_that_begin_after_it() -> None:
+    middleware = PreflightMiddleware(Spy(), POLICY)
+
+    def swaps(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        middleware.policy = EVERYBODY
+        start_response("200 OK", [*TEXT])
+        yield b""
+
+    middleware.app = swaps
+    assert ask(middleware).headers == TEXT + ALLOWED
+    assert ask(middleware).headers == [*TEXT, ("Access-Control-Allow-Origin", "*"), ACEH]
+    middleware.policy = by_path({"/x": POLICY})
+    assert ask(PreflightMiddleware(Spy(), middleware.policy)).headers == TEXT
+
+
+def test_every_answer_belongs_to_one_of_two_policies_while_they_are_swapped() -> None:
+    one = Policy(
+        allow_origins=[ORIGIN], allow_methods=["GET", "PUT"], allow_headers=["X-A"], max_age=1, preflight_status=200
+    )
+    two = Policy(
+        allow_origins=["https://*.com"], allow_methods="*", allow_headers="*", expose_headers=["X-B"], max_age=2
+    )
+    questions: list[Callable[[WSGIApplication], Answer]] = [
+        *(lambda app, origin=origin: ask(app, origin) for origin in (ORIGIN, OTHER)),
+        *(
+            lambda app, method=method, wanted=wanted: ask_preflight(app, method, wanted)
+            for method in ("PUT", "DELETE")
+            for wanted in (None, "x-a", "x-b")
+        ),
+    ]
+    right = [{repr(question(PreflightMiddleware(Spy(), policy))) for policy in (one, two)} for question in questions]
+    assert all(len(answers) == 2 for answers in right), "no answer is the same under both"
+
+    middleware = PreflightMiddleware(Spy(), one)
+    answers: list[set[str]] = [set() for _ in questions]
+    done = threading.Event()
+
+    def hammer(offset: int) -> None:
+        for number in range(offset, offset + 500):
+            index = number % len(questions)
+            answers[index].add(repr(questions[index](middleware)))
+
+    def swap() -> None:
+        for policy in itertools.cycle([two, one]):
+            middleware.policy = policy
+            if done.is_set():
+                break
+
+    threads = [threading.Thread(target=hammer, args=(offset,)) for offset in range(6)]
+    swapper = threading.Thread(target=swap)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in (swapper, *threads):
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        done.set()
+        swapper.join()
+        sys.setswitchinterval(interval)
+    for index, expected in enumerate(right):
+        assert answers[index]
+        assert answers[index] <= expected
+
+
+# ---------------------------------------------------------------------------------------
+# One inside another
+# ---------------------------------------------------------------------------------------
+
+INNER = Policy(allow_origins="*", expose_headers=["X-Inner"])
+
+
+def copying(app: WSGIApplication) -> WSGIApplication:
+    return lambda environ, start_response: app(environ.copy(), start_response)
+
+
+def mounted(app: WSGIApplication) -> WSGIApplication:
+    return DispatcherMiddleware(Spy(), {"/": app, "/mount": app})
+
+
+@pytest.mark.parametrize("between", [*LINTERS, copying, mounted, varying])
+def test_of_two_the_outer_one_stands(
+    between: Callable[[WSGIApplication], WSGIApplication], caplog: pytest.LogCaptureFixture
+) -> None:
+    spy = Spy()
+    inner = PreflightMiddleware(spy, INNER)
+    outer = PreflightMiddleware(between(inner), POLICY)
+    for _ in range(3):
+        answer = ask(outer, PATH_INFO="/mount/x")
+        assert answer.only("Access-Control-Allow-Origin", "Access-Control-Expose-Headers") == [ACAO, ACEH]
+        assert ask_preflight(outer).only(*(name for name, _ in GRANTED)) == GRANTED
+    assert spy.calls == 3
+    assert caplog.record_tuples == [
+        (
+            "flask_preflight",
+            logging.WARNING,
+            f"{inner!r} stands inside {outer!r}, which acts on the same requests: drop one of the two",
+        )
+    ]
+
+
+def test_each_pair_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    inner = PreflightMiddleware(Spy(), INNER)
+    middle = PreflightMiddleware(inner, INNER)
+    outers = [PreflightMiddleware(inner, POLICY), PreflightMiddleware(middle, POLICY)]
+    for outer in outers * 2:
+        assert ask(outer).headers == TEXT + ALLOWED
+    assert [record.args for record in caplog.records] == [(inner, outers[0]), (middle, outers[1]), (inner, outers[1])]
+
+
+def test_where_the_outer_one_hands_off_the_inner_one_acts(caplog: pytest.LogCaptureFixture) -> None:
+    spy = Spy()
+    inner = PreflightMiddleware(spy, INNER)
+    outer = validator(PreflightMiddleware(validator(inner), by_path({"/api": POLICY})))
+    assert ask(outer, PATH_INFO="/x").headers == ask(inner).headers
+    assert ask_preflight(outer, "GET", PATH_INFO="/x") == ask_preflight(inner, "GET")
+    assert caplog.records == []
+
+
+def test_where_the_inner_one_hands_off_nothing_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    outer = PreflightMiddleware(PreflightMiddleware(Spy(), by_path({"/x": INNER})), POLICY)
+    assert ask(outer).headers == TEXT + ALLOWED
+    assert caplog.records == []
+
+
+def test_one_that_calls_itself_is_not_inside_another(caplog: pytest.LogCaptureFixture) -> None:
+    spy = Spy()
+
+    def forwards(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        middleware.app = spy
+        return middleware(environ, start_response)
+
+    middleware = PreflightMiddleware(forwards, POLICY)
+    assert sorted(ask(middleware).headers) == sorted(TEXT + ALLOWED)
+    assert caplog.records == []
+
+
+def lazy(app: WSGIApplication) -> WSGIApplication:
+    def generator(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        yield from app(environ, start_response)
+
+    return generator
+
+
+def test_the_outer_one_stands_even_if_the_inner_one_runs_late() -> None:
+    spy = Spy()
+    outer = PreflightMiddleware(lazy(PreflightMiddleware(spy, INNER.override(expose_headers=[]))), POLICY)
+    assert ask(outer).headers == TEXT + ALLOWED
+    assert ask_preflight(outer).only(*(name for name, _ in GRANTED)) == GRANTED
+    assert spy.calls == 1
+
+
+def cascade(first: WSGIApplication, second: WSGIApplication) -> WSGIApplication:
+    """Ask *first*, and where it finds nothing *second*, with the same environ."""
+
+    def ask_both(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        answer = serve(first, environ)
+        if answer.status == "404 Not Found":
+            answer = serve(second, environ)
+        start_response(answer.status, answer.headers)
+        return [answer.body]
+
+    return ask_both
+
+
+@pytest.mark.parametrize("first", [Spy(status="404 Not Found"), copying(Spy(status="404 Not Found"))])
+def test_one_beside_another_is_not_inside_it(first: WSGIApplication, caplog: pytest.LogCaptureFixture) -> None:
+    app = cascade(PreflightMiddleware(first, INNER), PreflightMiddleware(Spy(), POLICY))
+    assert ask(app).headers == TEXT + ALLOWED
+    assert caplog.records == []
+
+
+def test_no_trace_is_left_in_the_environ() -> None:
+    for app in (Spy(), raises_before_start):
+        environ = make_environ(Origin=ORIGIN)
+        keys = set(environ)
+        with contextlib.suppress(ZeroDivisionError):
+            serve(PreflightMiddleware(app, POLICY), environ)
+        assert set(environ) == keys
+
+
+def test_repr_names_the_app() -> None:
+    middleware = PreflightMiddleware(returns_a_list, POLICY)
+    assert repr(middleware).startswith(f"<PreflightMiddleware at {id(middleware):#x} around ")
+    assert "returns_a_list" in repr(middleware)
+
+
+# ---------------------------------------------------------------------------------------
+# Callables that fail
+# ---------------------------------------------------------------------------------------
+
+
+def fails(origin: str, environ: dict[str, Any]) -> bool:
+    raise LookupError("no tenant\r\nWARNING:root:\u2028\x1b[31mforged")
+
+
+def test_a_failing_callable_refuses_and_is_logged_on_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    spy = Spy()
+    app = validator(PreflightMiddleware(validator(spy), Policy(allow_origins=fails)))
+    assert ask(app) == ("200 OK", [*TEXT, VARY], b"the app")
+    assert ask_preflight(app) == ("403 Forbidden", REFUSED, REFUSED_BODY)
+    assert spy.calls == 1
+    for record in caplog.records:
+        assert (record.name, record.levelno) == ("flask_preflight", logging.ERROR)
+        assert record.exc_info is None
+        message = record.getMessage()
+        assert message.startswith(f"allow_origins failed for the origin '{ORIGIN}', which is refused: ")
+        assert r"no tenant\r\nWARNING:root:\u2028\x1b[31mforged" in message
+        assert message.endswith(f" at {__file__}:{fails.__code__.co_firstlineno + 1}")
+        assert message.isprintable()
+    assert len(caplog.records) == 2
+
+
+def test_an_error_that_cannot_be_shown_is_no_500(caplog: pytest.LogCaptureFixture) -> None:
+    def fails_twice(origin: str, environ: dict[str, Any]) -> bool:
+        raise Unspeakable
+
+    for debug in (False, True):
+        app = PreflightMiddleware(Spy(), Policy(allow_origins=fails_twice), debug=debug)
+        assert ask(app) == ("200 OK", [*TEXT, VARY], b"the app")
+        assert ask_preflight(app).status == "403 Forbidden"
+    assert len(caplog.records) == 4
+
+
+def test_an_error_without_a_place_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
+    log_failure("It failed", ValueError("no"))
+    assert caplog.messages == ["It failed: 'ValueError: no' at an unknown place"]
+
+
+def test_a_callable_that_returns_no_bool_refuses_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    app = PreflightMiddleware(Spy(), Policy(allow_origins=lambda *_: 1))  # type: ignore[arg-type]
+    assert ask(app).headers == [*TEXT, VARY]
+    (record,) = caplog.records
+    assert "allow_origins returned int, not bool" in record.getMessage()
+
+
+def test_a_callable_that_answers_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    app = PreflightMiddleware(Spy(), Policy(allow_origins=lambda origin, environ: environ["PATH_INFO"] == "/x"))
+    assert ask(app, PATH_INFO="/x").headers == [*TEXT, ACAO, VARY]
+    assert ask(app).headers == [*TEXT, VARY]
+    assert caplog.records == []
