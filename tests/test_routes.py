@@ -735,14 +735,14 @@ def test_converters_of_the_apps_own(row: Row) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "error"),
+    ("path", "error", "function"),
     [
-        pytest.param("/broken", "LookupError: no\\nsuch row", id="converter"),
-        pytest.param("/away/x", "ZeroDivisionError: division by zero", id="redirect_to"),
+        pytest.param("/broken", "LookupError: no\\nsuch row", "to_python", id="converter"),
+        pytest.param("/away/x", "ZeroDivisionError: division by zero", "<lambda>", id="redirect_to"),
     ],
 )
 def test_routing_that_fails_refuses_the_preflight_and_is_logged(
-    path: str, error: str, caplog: pytest.LogCaptureFixture
+    path: str, error: str, function: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = with_converter()
     assert preflight(app, "PUT", path) == REFUSED
