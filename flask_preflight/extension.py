@@ -24,8 +24,8 @@ from flask_preflight.wsgi import (
     WANTED_METHOD,
     Answer,
     CorsLayer,
-    add_headers,
     answer_for,
+    decorating,
     headers_for,
     log_failure,
     logger,
@@ -233,11 +233,12 @@ class _FlaskLayer(CorsLayer):
             status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
         ) -> Callable[[bytes], object]:
             policy = table.for_response(asked, around)
-            if policy is not None:
-                short = origin is None or len(origin) <= LONGEST_REMEMBERED
-                added = policy.remembered.get(origin) if short else None
-                headers = add_headers(headers, added or headers_for(policy, read_facts(asked)))
-            return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+            if policy is None:
+                return start_response(status, headers, exc_info)
+            short = origin is None or len(origin) <= LONGEST_REMEMBERED
+            added = policy.remembered.get(origin) if short else None
+            add = decorating(start_response, added or headers_for(policy, read_facts(asked)))
+            return add(status, headers, exc_info)
 
         environ[ACTING] = self
         try:
