@@ -73,9 +73,18 @@ def test_it_serves_the_page_until_it_is_told_to_stop(number: signal.Signals) -> 
     [(status, page)] = pages
     assert status == 200
     assert not re.search(r"@\w+@", page), "a blank is left"
-    # nothing comes from elsewhere: there are no other URLs than the three origins, and the namespace of the icon
+    # nothing comes from elsewhere: there are no other URLs than the three origins, the namespace of the icon, and the
+    # front end that the app names in its source
     urls = set(re.findall(r"\w+://[\w.:-]+", page))
-    assert urls == {demo.frontend, demo.backend, demo.stranger, "http://www.w3.org"}
+    assert urls == {demo.frontend, demo.backend, demo.stranger, "http://www.w3.org", "https://frontend.com"}
+    for policy in ("Preflight(", "cors_blueprint(", "def create_app(", "@cors_route(allow_origins="):
+        assert page.count(policy) == 1, "the page shows each once"
+
+
+def test_the_debug_mode_of_its_back_end_brings_no_debugger() -> None:
+    with running_demo() as demo:
+        for path in ("/console", "/?__debugger__=yes&cmd=resource&f=debugger.js"):
+            assert ask(demo.backend, "GET", path)[0] == 404
 
 
 def test_a_port_that_is_taken_is_one_line_on_the_terminal() -> None:
@@ -99,6 +108,32 @@ FLAGS = """
 """
 
 NOT_TOLD = "TypeError: Failed to fetch"
+
+NO_TOKEN = "Request header field authorization is not allowed by Access-Control-Allow-Headers"
+NO_TOKEN_EXPLAINED = "Not allowed as request header: 'authorization'. To allow, add to allow_headers"
+
+# Of the headers, the page is told those that need no permission, and those that the view exposes
+SAVED = """\
+200 OK
+content-length: 40
+content-type: application/json
+
+{
+  "saved": {
+    "key": "value"
+  }
+}
+"""
+FAILED = """\
+500 INTERNAL SERVER ERROR
+content-length: 35
+content-type: application/json
+retry-after: 60
+
+{
+  "error": "The disk is full."
+}
+"""
 
 
 class Width(NamedTuple):
@@ -188,8 +223,8 @@ def assert_nothing_juts_out(chromium: Chrome) -> None:
 @pytest.mark.parametrize(
     ("story", "told", "wire"),
     [
-        pytest.param("save", '200 OK\n{"saved": {"key": "value"}}', ["OPTIONS", "PUT"], id="PUT-allowed"),
-        pytest.param("report", '500 Internal Server Error\n{"error": "The disk is full."}', ["GET"], id="500-readable"),
+        pytest.param("save", SAVED, ["OPTIONS", "PUT"], id="PUT-allowed"),
+        pytest.param("report", FAILED, ["GET"], id="500-readable"),
     ],
 )
 def test_what_is_allowed_reaches_the_page(chromium: Chrome, demo: Demo, story: str, told: str, wire: list[str]) -> None:
@@ -225,6 +260,7 @@ def test_a_granted_preflight_is_not_asked_again(chromium: Chrome, demo: Demo) ->
             "Not allowed as request header: 'x-request-id'. To allow, add to allow_headers",
             id="header",
         ),
+        pytest.param("status", NO_TOKEN, NO_TOKEN_EXPLAINED, id="header-that-other-routes-allow"),
     ],
 )
 def test_what_is_not_allowed_is_explained(
@@ -258,6 +294,14 @@ def test_a_stranger_is_refused_in_a_tab(chromium: Chrome, demo: Demo, story: str
 
 
 @pytest.mark.browser
+def test_where_all_origins_are_allowed_a_stranger_is_refused_for_its_header(chromium: Chrome, demo: Demo) -> None:
+    visit(chromium, demo.stranger)
+    card = play(chromium, "status")
+    assert verdict(card) == RIGHT
+    assert_refused(chromium, card, NO_TOKEN, NO_TOKEN_EXPLAINED)
+
+
+@pytest.mark.browser
 def test_a_stranger_cannot_read_what_is_sent_without_asking(chromium: Chrome, demo: Demo) -> None:
     visit(chromium, demo.stranger)
     card = play(chromium, "report")
@@ -273,7 +317,7 @@ def test_the_page_admits_it_when_a_story_ends_otherwise(chromium: Chrome) -> Non
         visit(chromium, demo.frontend)
         demo.process.kill()
         demo.process.wait(PATIENCE)
-        for story in ("save", "delete", "header", "report"):
+        for story in ("save", "delete", "header", "report", "status"):
             assert verdict(play(chromium, story)) == WRONG
 
 

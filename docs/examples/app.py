@@ -9,15 +9,17 @@ from flask import Blueprint, Flask, request
 
 from flask_preflight import ExtensionHost, Preflight, cors_blueprint, cors_route
 
-# What every route has in common: pages may read and replace, and nothing else.
-preflight = Preflight(allow_methods=["GET", "PUT"])
-
-# Everything under /api may be asked for with a token.
-api = cors_blueprint(Blueprint("api", __name__, url_prefix="/api"), allow_headers=[..., "Authorization"])
-
 
 class Backend(ExtensionHost, Flask):
     """A Flask app with ``register_extension``."""
+
+
+# At every route, pages may read and replace, and nothing else.
+preflight = Preflight(allow_methods=["GET", "PUT"])
+
+# Under /api they may also send a token.
+api = Blueprint("api", __name__, url_prefix="/api")
+cors_blueprint(api, allow_headers=[..., "Authorization"])
 
 
 def create_app(frontend: str = "https://frontend.com") -> Backend:
@@ -34,13 +36,13 @@ def save() -> dict[str, object]:
     return {"saved": request.get_json()}
 
 
-@api.delete("/data")  # for tools on the server: pages may not, since allow_methods doesn't name it
+@api.delete("/data")  # for tools, not for pages
 def delete() -> dict[str, object]:
     return {"deleted": True}
 
 
 @api.get("/report")
-@cors_route(expose_headers=["Retry-After"])  # else the page could not read that header
+@cors_route(expose_headers=["Retry-After"])
 def report() -> dict[str, object]:
     raise OSError("The disk is full.")
 
@@ -50,6 +52,7 @@ def say_why(error: OSError) -> tuple[dict[str, object], int, dict[str, str]]:
     return {"error": str(error)}, 500, {"Retry-After": "60"}
 
 
-@cors_route(allow_origins="*", allow_headers=[])  # anybody may look, with a plain GET
+# Anybody may look, with a plain GET.
+@cors_route(allow_origins="*", allow_headers=[])
 def status() -> dict[str, object]:
     return {"status": "up"}

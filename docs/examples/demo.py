@@ -20,7 +20,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
-import backend
+import app as flask_app
 from werkzeug import Request, Response
 from werkzeug.test import run_wsgi_app
 
@@ -91,6 +91,14 @@ def frontend(page: str, wire: Wire) -> WSGIApplication:
     return app
 
 
+def sources() -> dict[str, str]:
+    """What the page shows of the back end: what all routes share, and the views, by name."""
+    views = (flask_app.save, flask_app.delete, flask_app.report, flask_app.status)
+    module = inspect.getsource(flask_app)
+    shared = module[module.index("# At every route") : module.index("@api.")]
+    return {"source": shared.rstrip(), **{view.__name__: inspect.getsource(view).rstrip() for view in views}}
+
+
 class Server(ThreadingMixIn, WSGIServer):
     """A server that is bound at once, so that its origin is known before there is an app for it."""
 
@@ -134,13 +142,15 @@ def main() -> None:
         except OSError as error:
             sys.exit(f"Cannot listen: {error.strerror}. Choose other ports.")
 
-        wire = Wire(backend.create_app(front.origin))
+        app = flask_app.create_app(front.origin)
+        app.debug = True  # explains refusals; Werkzeug's debugger and reloader come only with app.run()
+        wire = Wire(app)
         page = PAGE.read_text(encoding="utf-8")
         for name, value in {
             "frontend": front.origin,
             "backend": back.origin,
             "stranger": stranger.origin,
-            "source": inspect.getsource(backend.create_app),
+            **sources(),
         }.items():
             page = page.replace(f"@{name}@", html.escape(value))
         back.set_app(wire)
