@@ -1,4 +1,4 @@
-"""The example Flask app, driven whole by WebTest, whose lint stands before it at each request."""
+"""The example apps, driven whole by WebTest, whose lint stands before them at each request."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from flask import Flask
 from pages import PAGE, STRANGER, VARY, VARY_PREFLIGHT, granted, readable
 from webtest import TestApp, TestResponse
 
-EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "app.py"
+EXAMPLES = Path(__file__).parent.parent / "docs" / "examples"
 
 TOKEN = {"Authorization": "Bearer token"}
 
 
 @pytest.fixture(scope="module")
 def create_app() -> Callable[..., Flask]:
-    made: Callable[..., Flask] = runpy.run_path(str(EXAMPLE))["create_app"]
+    made: Callable[..., Flask] = runpy.run_path(str(EXAMPLES / "app.py"))["create_app"]
     return made
 
 
@@ -141,3 +141,89 @@ def test_each_app_serves_the_front_end_that_it_was_made_for(create_app: Callable
         answer = web.options("/api/data", headers=asking("PUT", origin=origin), status=204)
         assert answer.headers["Access-Control-Allow-Origin"] == origin
         web.options("/api/data", headers=asking("PUT"), status=403)
+
+
+# ---------------------------------------------------------------------------------------
+# The plain WSGI app
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def create_plain() -> Callable[..., Any]:
+    made: Callable[..., Any] = runpy.run_path(str(EXAMPLES / "backend.py"))["create_app"]
+    return made
+
+
+@pytest.fixture
+def plain(create_plain: Callable[..., Any]) -> Any:
+    return TestApp(create_plain(), lint=True)
+
+
+def everything(response: TestResponse) -> tuple[str, dict[str, str], str]:
+    headers = {name: value for name, value in response.headers.items() if name != "Content-Length"}  # WebTest adds it
+    return response.status, headers, response.text
+
+
+JSON = {"Content-Type": "application/json"}
+TEXT = {"Content-Type": "text/plain; charset=utf-8"}
+ALLOWED = granted("GET, HEAD, PUT", "Authorization, Content-Type").cors
+
+
+def test_the_plain_app_lets_a_page_put_json_with_a_token(plain: Any) -> None:
+    answer = plain.options("/api/data", headers=asking("PUT", "authorization", "content-type"))
+    assert everything(answer) == ("204 No Content", ALLOWED, "")
+    answer = plain.put_json("/api/data", {"a": 1}, headers={"Origin": PAGE, **TOKEN})
+    assert everything(answer) == ("200 OK", {**JSON, **readable()}, '{"saved": {"a": 1}}')
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "text"),
+    [
+        ("/api/report", "500 Internal Server Error", '{"error": "The disk is full."}'),
+        ("/nothing", "404 Not Found", '{"error": "Nothing here."}'),
+    ],
+)
+def test_errors_of_the_plain_app_are_for_the_page_alone(plain: Any, path: str, status: str, text: str) -> None:
+    answer = plain.get(path, headers={"Origin": PAGE}, status="*")
+    assert everything(answer) == (status, {**JSON, **readable()}, text)
+    for headers in ({}, {"Origin": STRANGER}):
+        assert everything(plain.get(path, headers=headers, status="*")) == (status, {**JSON, **VARY}, text)
+
+
+# In debug mode, what passed is admitted, so that the browser's console names what did not.
+@pytest.mark.parametrize(
+    ("headers", "says", "admits"),
+    [
+        pytest.param(
+            asking("DELETE", "authorization"),
+            "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows GET, HEAD, PUT.\n",
+            {"Access-Control-Allow-Origin": PAGE},
+            id="method",
+        ),
+        pytest.param(
+            asking("PUT", "authorization", "content-type", "x-request-id"),
+            "Not allowed as request header: 'x-request-id'. To allow, add to allow_headers, which allows"
+            " Authorization, Content-Type.\n",
+            {
+                "Access-Control-Allow-Origin": PAGE,
+                "Access-Control-Allow-Methods": "GET, HEAD, PUT",
+                "Access-Control-Allow-Headers": "authorization, content-type",
+            },
+            id="header",
+        ),
+        pytest.param(
+            asking("PUT", "authorization", "content-type", origin=STRANGER),
+            "The origin 'https://evil.com' is not in allow_origins. To allow it, add it there.\n",
+            {},
+            id="origin",
+        ),
+    ],
+)
+def test_the_plain_app_refuses_and_explains_only_in_debug_mode(
+    create_plain: Callable[..., Any], plain: Any, headers: dict[str, str], says: str, admits: dict[str, str]
+) -> None:
+    answer = plain.options("/api/data", headers=headers, status=403)
+    assert everything(answer) == ("403 Forbidden", {**TEXT, **VARY_PREFLIGHT}, "This CORS preflight is refused.\n")
+    debugged: Any = TestApp(create_plain(debug=True), lint=True)
+    answer = debugged.options("/api/data", headers=headers, status="*")
+    assert (cors(answer), answer.text) == ({**VARY_PREFLIGHT, **admits}, says)

@@ -1,4 +1,7 @@
-"""The demo's back end: a plain WSGI app, and what pages at other addresses may ask of it."""
+"""The back end of https://frontend.com, as a plain WSGI app: one policy for all that it answers.
+
+Run it with any WSGI server: ``waitress-serve --call backend:create_app``
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,11 @@ def api(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
     return [json.dumps(answer).encode()]
 
 
-def create_app(frontend: str) -> WSGIApplication:
-    """Let pages of the front end in, and no others."""
+def create_app(frontend: str = "https://frontend.com", *, debug: bool = False) -> WSGIApplication:
+    """The app, for pages of the origin *frontend*; *debug* explains refusals, which is not for production."""
     policy = Policy(
         allow_origins=[frontend],
         allow_methods=["GET", "PUT"],
         allow_headers=["Authorization", "Content-Type"],
     )
-    # debug explains refusals: not for production
-    return PreflightMiddleware(api, policy, debug=True)
+    return PreflightMiddleware(api, policy, debug=debug)
