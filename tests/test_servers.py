@@ -62,6 +62,8 @@ def running(name: str, log: Path) -> Iterator[int]:
         process = subprocess.Popen(
             [str(argument).format(kept=kept) for argument in SERVERS[name]],
             cwd=HERE,
+            # newer gunicorns keep a control socket at home, and two of them would fight for it
+            env={**os.environ, "HOME": str(log.parent)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

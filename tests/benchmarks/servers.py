@@ -9,6 +9,7 @@ order each round, and the shares are medians over the rounds, as in `harness`.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import shutil
@@ -107,14 +108,16 @@ def _measure(server: str, apps: Sequence[str], load: Load) -> Iterator[dict[str,
 @contextmanager
 def _serving(server: str, app: str) -> Iterator[int]:
     """Start a server on a socket that listens already, so that nobody has to wait for it; yield the port."""
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
+    with tempfile.TemporaryDirectory() as home, socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         descriptor = str(listener.fileno())
         if server == "gunicorn":
             command = ["-m", "gunicorn", "--log-level=error", f"--bind=fd://{descriptor}", f"servers:make('{app}')"]
         else:
             command = ["servers.py", app, descriptor]
         here = Path(__file__).parent
-        process = subprocess.Popen([sys.executable, *command], cwd=here, pass_fds=[listener.fileno()])
+        # newer gunicorns keep a control socket at home, and two of them would fight for it
+        environment = {**os.environ, "HOME": home}
+        process = subprocess.Popen([sys.executable, *command], cwd=here, pass_fds=[listener.fileno()], env=environment)
         try:
             yield listener.getsockname()[1]
         finally:
