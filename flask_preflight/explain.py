@@ -103,7 +103,8 @@ def _origin_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str
 
 def _method_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str:
     method = facts.wanted_method or ""
-    hint = f"To allow it, add it to allow_methods, which allows {_enumerate(policy.methods)}."
+    there = f", which allows {', '.join(policy.methods)}" if policy.methods else ""  # else it allows others elsewhere
+    hint = f"To allow it, add it to allow_methods{there}."
     if policy.allows_method(method.upper()):
         hint = f"Methods are case-sensitive: write {method.upper()!r} in the page's fetch()."
     return f"The method {escape(method)} is not allowed. {hint}"

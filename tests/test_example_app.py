@@ -81,7 +81,7 @@ def test_anybody_reads_the_status_and_caches_may_share_it(web: Any) -> None:
         pytest.param(
             "/api/data",
             asking("DELETE", "authorization"),
-            "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows nothing.\n",
+            "The method 'DELETE' is not allowed. To allow it, add it to allow_methods.\n",
             id="method that the policy does not allow",
         ),
         pytest.param(
