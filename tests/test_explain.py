@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 from strategies import origins, policies
-from test_engine import ANYTHING, listed, meetings
+from test_engine import ANYTHING, Visit, as_decided, listed, visited, visits
 
-from flask_preflight import Outcome, Policy, Reason, RequestFacts, negotiate
+from flask_preflight import Decision, Outcome, Policy, Reason, RequestFacts, negotiate
 from flask_preflight.engine import HeaderList, refuse_preflight
 from flask_preflight.explain import debug_answer, escape, escape_error, explain, nearest_origin
 
@@ -112,7 +111,7 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         Policy(allow_origins=[ORIGIN], allow_methods=[]),
         preflight("GET"),
         Reason.METHOD_NOT_ALLOWED,
-        "The method 'GET' is not allowed. To allow it, add it to allow_methods, which allows nothing.",
+        "The method 'GET' is not allowed. To allow it, add it to allow_methods.",
     ),
     "method in the wrong case": (
         POLICY,
@@ -358,49 +357,15 @@ def test_debug_answer_where_the_callable_failed() -> None:
     assert debug_answer(policy, preflight(), decision) == (403, (VARY,), text)
 
 
-def goes_on(facts: RequestFacts, status: int, headers: HeaderList, *, credentials: bool) -> bool:
-    """Tell whether a browser sends the request after such an answer to its preflight.
+@given(visits())
+def test_a_browser_s_verdict_is_the_same_in_debug_mode(meeting: tuple[Policy, Visit]) -> None:
+    policy, visit = meeting
 
-    https://fetch.spec.whatwg.org/#cors-preflight-fetch-0 from step 7 on, as lax as the engines are: with them, `*`
-    covers Authorization too.
-    """
-    answer = dict(headers)
-    assert len(answer) == len(headers)
+    def answer(facts: RequestFacts, decision: Decision) -> tuple[int, HeaderList]:
+        refused = decision.outcome is Outcome.PREFLIGHT_REFUSED
+        return debug_answer(policy, facts, decision)[:2] if refused else as_decided(facts, decision)
 
-    def names(header: str) -> set[str]:
-        return {name.strip() for name in answer.get(header, "").split(",")} - {""}
-
-    star = set() if credentials else {"*"}
-    passes_check = (
-        answer.get("Access-Control-Allow-Origin") in {facts.origin, *star}
-        and (not credentials or answer.get("Access-Control-Allow-Credentials") == "true")
-        and 200 <= status <= 299
-    )
-    methods = names("Access-Control-Allow-Methods")
-    passes_method = bool({facts.wanted_method, *star} & methods) or facts.wanted_method in {"GET", "HEAD", "POST"}
-    allowed = {name.lower() for name in names("Access-Control-Allow-Headers")}
-    wanted = {name for name in (facts.wanted_headers or "").lower().split(",") if name}
-    return passes_check and passes_method and (wanted <= allowed or bool(star & allowed))
-
-
-BROWSER_METHODS = st.sampled_from(["GET", "HEAD", "POST", "PUT", "PATCH", "patch", "QUERY", "DELETE"])
-BROWSER_HEADERS = st.lists(st.sampled_from(["*", "authorization", "content-type", "etag", "x-b", "x-c"]), max_size=4)
-
-
-@given(meetings(), st.none() | BROWSER_METHODS, BROWSER_HEADERS, st.booleans())
-def test_the_verdict_of_a_browser_is_the_engine_s_in_debug_mode_and_without(
-    meeting: tuple[Policy, RequestFacts], method: str | None, names: list[str], credentials: bool
-) -> None:
-    policy, facts = meeting
-    if method is not None:
-        facts = facts._replace(method="OPTIONS", wanted_method=method, wanted_headers=",".join(names) or None)
-    decision = negotiate(policy, facts)
-    if decision.outcome is Outcome.PREFLIGHT_GRANTED:
-        assert goes_on(facts, policy.preflight_status, decision.headers, credentials=policy.allow_credentials)
-    elif method is not None and facts.origin is not None:
-        status, headers, _ = debug_answer(policy, facts, decision)
-        assert not goes_on(facts, 403, decision.headers, credentials=credentials)
-        assert not goes_on(facts, status, headers, credentials=credentials)
+    assert visited(policy, visit, answer) == visited(policy, visit)
 
 
 # ---------------------------------------------------------------------------------------
