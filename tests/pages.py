@@ -7,6 +7,8 @@ from wsgiref.validate import validator
 
 from werkzeug.test import Client
 
+from flask_preflight.browser import Browser, Response
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
@@ -37,6 +39,11 @@ def preflight(app: WSGIApplication, method: str, path: str, *wanted: str, origin
     if wanted:  # as browsers do: in lower case, sorted, without white space
         asked["Access-Control-Request-Headers"] = ",".join(sorted(name.lower() for name in wanted))
     return send(app, "OPTIONS", path, origin=origin, headers={**asked, **rest.pop("headers", {})}, **rest)
+
+
+def fetch(app: WSGIApplication, method: str, path: str, *, origin: str = PAGE, **rest: Any) -> Response:
+    """What a script on a page of *origin* gets, after a preflight where one is due; *rest* is for the browser."""
+    return Browser(validator(app), origin).fetch(f"https://backend.com{path}", method, **rest)
 
 
 VARY = {"Vary": "Origin"}

@@ -14,9 +14,10 @@ from flask_jwt_extended import JWTManager, create_access_token, jwt_required
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, UserMixin, login_required
-from pages import PAGE, STRANGER, VARY, granted, preflight, readable, send
+from pages import PAGE, STRANGER, VARY, fetch, granted, preflight, readable, send
 
 from flask_preflight import Preflight
+from flask_preflight.browser import CORSError
 
 Guard = Callable[[Flask], None]
 Authorization = Callable[[], "str | None"]
@@ -201,6 +202,13 @@ def test_a_page_can_read_what_a_guard_says(
     stranger = send(app, "PUT", "/api/data", headers=headers, origin=STRANGER)
     assert stranger == (status, vary, answer.text)
 
+    asked: dict[str, Any] = {"headers": headers, "credentials": "include", "redirect": "manual"}
+    page = fetch(app, "PUT", "/api/data", **asked)
+    # that there is a redirect is all that a script can learn of one
+    assert (page.status, page.text) == ((0, "") if status == 302 else (status, answer.text))
+    with pytest.raises(CORSError):
+        fetch(app, "PUT", "/api/data", origin=STRANGER, **asked)
+
 
 def test_preflights_are_not_counted_and_the_429_can_be_read(guarded: Callable[[Guard], Flask]) -> None:
     app = guarded(limiter)
@@ -210,6 +218,9 @@ def test_preflights_are_not_counted_and_the_429_can_be_read(guarded: Callable[[G
     answer = send(app, "PUT", "/api/data")
     assert answer == (429, READABLE, answer.text)
     assert "1 per 1 day" in answer.text
+    page = fetch(app, "PUT", "/api/data", headers={"Authorization": "Bearer ada"}, credentials="include")
+    assert (page.status, page.text) == (429, answer.text)
+    assert "Retry-After" in page.headers
 
 
 def test_plain_options_requests_are_not_let_past_a_guard(guarded: Callable[[Guard], Flask]) -> None:
