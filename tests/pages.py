@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from wsgiref.validate import validator
 
 from werkzeug.test import Client
 
 from flask_preflight.browser import Browser, Response
+from flask_preflight.fetch import normalize_method
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PAGE = "https://frontend.com"
 STRANGER = "https://evil.com"
@@ -53,14 +54,38 @@ REFUSED = Answer(403, VARY_PREFLIGHT, "This CORS preflight is refused.\n")
 
 
 def readable(**more: str) -> dict[str, str]:
-    """The headers of an answer that the page may read; ``expose="ETag"`` and so on for more of them."""
-    return {"Access-Control-Allow-Origin": PAGE, **_named(more), **VARY}
+    """The headers of an answer that the page may read; ``expose="ETag"`` and so on for more of them.
+
+    A browser confirms that, and that the page sees what is exposed.
+    """
+    cors = {"Access-Control-Allow-Origin": PAGE, **_named(more), **VARY}
+    exposed = dict.fromkeys(filter(None, more.get("expose", "").split(", ")), "said")
+    page = _browse(Answer(200, {**cors, **exposed}, ""), "GET", {}, more)
+    assert all(name in page.headers for name in exposed)
+    return cors
 
 
 def granted(methods: str, headers: str = "Content-Type", max_age: str = "600", **more: str) -> Answer:
-    """The answer that lets a page go on."""
+    """The answer that lets a page go on, which a browser confirms for each of the methods with all of the headers."""
     allowed = _named({"methods": methods, "headers": headers, "max_age": max_age, **more})
-    return Answer(204, {"Access-Control-Allow-Origin": PAGE, **allowed, **VARY_PREFLIGHT}, "")
+    answer = Answer(204, {"Access-Control-Allow-Origin": PAGE, **allowed, **VARY_PREFLIGHT}, "")
+    for method in methods.split(", "):
+        if normalize_method(method) != method:
+            continue  # no browser asks like that
+        sent = dict.fromkeys(filter(None, headers.split(", ")), "()")  # which is safelisted for no name
+        _browse(answer, method, sent, more)
+    return answer
+
+
+def _browse(answer: Answer, method: str, headers: dict[str, str], more: dict[str, str]) -> Response:
+    """What a script gets where all that it is told is *answer*."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response(f"{answer.status} Said", [*answer.cors.items()])
+        return [answer.text.encode()]
+
+    credentials: Literal["include", "omit"] = "include" if "credentials" in more else "omit"
+    return Browser(app, PAGE).fetch("https://backend.com/", method, headers, credentials)
 
 
 _NAMES = {
