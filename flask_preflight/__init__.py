@@ -53,3 +53,6 @@ if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
             if name in __all__ and hasattr(found := import_module(f"flask_preflight.{module}"), name):
                 return getattr(found, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

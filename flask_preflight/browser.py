@@ -107,6 +107,7 @@ class Exchange:
     """0 if nothing came back."""
     response_headers: Headers
     """All that came back, also what a script may not read."""
+    data: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -334,7 +335,7 @@ class Browser:
         if app is not None:
             head, data = _run(app, _environ(request.url, method, sent, body))
         status, received = head or (0, Headers())
-        exchange = Exchange(preflight, method, str(request.url), sent, status, received)
+        exchange = Exchange(preflight, method, str(request.url), sent, status, received, data)
         self.exchanges.append(exchange)
         if head is None:
             answers = "the app's answer is not HTTP" if app is not None else f"nothing answers for {request.url.origin}"
@@ -1197,6 +1198,8 @@ def _report(error: CORSError) -> Iterator[str]:
     yield from _lines(exchange.request_headers, ("origin", "access-control-request-"))
     yield f"received  {exchange.status or 'nothing'}"
     yield from _lines(exchange.response_headers, ("access-control-", "location"))
+    if exchange.preflight and exchange.data:  # nobody reads it else, and it may well say why
+        yield f"          {_shown(exchange.data[: 2 * _MOST_CHARACTERS].decode(errors='replace').strip())}"
     yield f"why       {error.why}"
     yield f"change    {error.fix}"
     for engine, sentence in error.console.items():

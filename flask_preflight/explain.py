@@ -115,7 +115,7 @@ def _headers_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> st
     shown = f"Not allowed as request header{'s' * (len(names) > 1)}: {', '.join(map(escape, names[:10]))}"
     if policy.allows_any_header:
         return f"{shown}, which '*' does not cover. To allow it, write allow_headers=['*', 'Authorization']."
-    return f"{shown}. To allow, add to allow_headers, which allows {_enumerate(policy.headers)}."
+    return f"{shown}. To allow it, add it to allow_headers, which allows {_enumerate(policy.headers)}."
 
 
 def _enumerate(names: tuple[str, ...]) -> str:

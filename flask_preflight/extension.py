@@ -16,7 +16,7 @@ from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, refu
 from flask_preflight.explain import explain, nearest_origin
 from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.policy import FIELDS, Policy, keep, merge
-from flask_preflight.problems import PolicyError, Problem, flaw
+from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
 from flask_preflight.routes import Found, RouteTable, current_request
 from flask_preflight.wsgi import (
     ACTING,
@@ -181,16 +181,16 @@ def _on_top_of(levels: Levels, changes: Mapping[str, Any]) -> Levels:
 
 
 def _read_config(app: Flask) -> tuple[dict[str, Any], list[Problem]]:
-    values = app.config.get_namespace(_PREFIX)
-    unknown = [name for name in values if name not in FIELDS]
-    problems = [Problem(*_unknown_key(name, values[name])) for name in unknown]
-    return {name: value for name, value in values.items() if name in FIELDS}, problems
+    keys = {f"{_PREFIX}{field.upper()}": field for field in FIELDS}
+    set_here = {key: value for key, value in app.config.items() if key.upper().startswith(_PREFIX)}
+    problems = [Problem(key, *_unknown_key(key, value)) for key, value in set_here.items() if key not in keys]
+    return {keys[key]: value for key, value in set_here.items() if key in keys}, problems
 
 
-def _unknown_key(name: str, value: object) -> tuple[Any, ...]:
-    near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.0)[0]
-    key = f"{_PREFIX}{name.upper()}"
-    return key, *flaw(value, "unknown-config-key", f"{_PREFIX}{near.upper()}")
+def _unknown_key(key: str, value: object) -> Flaw:
+    near = difflib.get_close_matches(key[len(_PREFIX) :].lower(), FIELDS, n=1, cutoff=0.5)
+    meant = flaw(value, "unknown-config-key", f"{_PREFIX}{near[0].upper()}" if near else "")
+    return meant if near else meant._replace(hint="drop it")
 
 
 def _in_config(problem: Problem) -> Problem:
@@ -237,8 +237,9 @@ class _FlaskLayer(CorsLayer):
                 return start_response(status, headers, exc_info)
             short = origin is None or len(origin) <= LONGEST_REMEMBERED
             added = policy.remembered.get(origin) if short else None
-            add = decorating(start_response, added or headers_for(policy, read_facts(asked)))
-            return add(status, headers, exc_info)
+            if added is None:
+                added = headers_for(policy, read_facts(asked))
+            return decorating(start_response, added)(status, headers, exc_info)
 
         environ[ACTING] = self
         try:
@@ -291,7 +292,7 @@ class _FlaskLayer(CorsLayer):
         cause = (decision.reason, found.endpoint, near[0] if near else None)
         mine = object()
         if self._state.logged.setdefault(cause, mine) is mine:  # of many threads, one logs
-            view = f"the view {found.endpoint!r}" if found.endpoint else "a URL without such a view"
+            view = f"the view {found.endpoint!r}" if found.endpoint else "a URL that leads to no view"
             logger.info("Refused a preflight for %s. %s", view, explain(found.policy, facts, decision))
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from flask import Blueprint, Flask
+from flask.views import MethodView
 
 from flask_preflight.policy import keep
 
@@ -127,9 +128,10 @@ def _class_of(view: object) -> type | None:
 
 
 def _method_of(view_class: type, method: str) -> object:
-    """The function behind *method*; ``MethodView`` takes ``get`` for HEAD."""
-    function: object = getattr(view_class, method.lower(), None)
-    return getattr(view_class, "get", None) if function is None and method == "HEAD" else function
+    """The function behind *method*: a ``MethodView``'s own, which is ``get`` for HEAD too, or ``dispatch_request``."""
+    names = (method.lower(), "get" if method == "HEAD" else "", "dispatch_request")
+    found = next((function for name in names if (function := getattr(view_class, name, None)) is not None), None)
+    return None if found is MethodView.dispatch_request else found  # which says nothing of the class
 
 
 def place_of_view(view: object, method: str) -> str:

@@ -99,7 +99,7 @@ class PreflightMiddleware(CorsLayer):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Every request goes this way, so what is remembered is looked up here, with as few calls as can be.
         in_force = self._policy  # read once, so that a request is never under two
-        policy = in_force if isinstance(in_force, Policy) else self._find_policy(environ)
+        policy = in_force if isinstance(in_force, Policy) else _find(in_force, environ)
         if policy is None:
             return self.app(environ, start_response)
         origin: str | None = environ.get("HTTP_ORIGIN")
@@ -110,14 +110,14 @@ class PreflightMiddleware(CorsLayer):
                 answer: Answer | None = None
                 if len(origin) + len(method) + len(headers) <= LONGEST_REMEMBERED and not self.debug:
                     answer = policy.remembered.get((origin, method, headers))
-                status, added, body, _ = answer or answer_for(policy, read_facts(environ), debug=self.debug)
-                start_response(status, [*added])  # lists of their own, since a server may change them
+                status, whole, body, _ = answer or answer_for(policy, read_facts(environ), debug=self.debug)
+                start_response(status, [*whole])  # lists of their own, since a server may change them
                 return [*body]
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
-        if origin is None or len(origin) <= LONGEST_REMEMBERED:
-            added = policy.remembered.get(origin) or headers_for(policy, read_facts(environ))
-        else:
+        short = origin is None or len(origin) <= LONGEST_REMEMBERED
+        added: HeaderList | None = policy.remembered.get(origin) if short else None
+        if added is None:
             added = headers_for(policy, read_facts(environ))
         environ[ACTING] = self
         try:
@@ -125,15 +125,15 @@ class PreflightMiddleware(CorsLayer):
         finally:
             environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
-    def _find_policy(self, environ: WSGIEnvironment) -> Policy | None:
-        policy = self._policy
-        found = policy if isinstance(policy, Policy) else policy(environ)
-        if found is not None and not isinstance(found, Policy):
-            raise TypeError(f"{policy!r} returned {found!r}; it must return a Policy or None")
-        return found
-
     def acts_on(self, environ: WSGIEnvironment) -> bool:
         return True  # it marks only requests for which it has a policy
+
+
+def _find(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
+    found = find(environ)
+    if found is not None and not isinstance(found, Policy):
+        raise TypeError(f"{find!r} returned {found!r}; it must return a Policy or None")
+    return found
 
 
 def read_facts(environ: WSGIEnvironment) -> RequestFacts:
@@ -142,9 +142,11 @@ def read_facts(environ: WSGIEnvironment) -> RequestFacts:
     return RequestFacts(get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), get(WANTED_METHOD), get(WANTED_HEADERS), environ)
 
 
-def is_long(facts: RequestFacts) -> bool:
-    """Whether a request's headers are too long together for its answer to be remembered, or they to be hashed."""
-    return sum(len(text) for text in facts[1:4] if text) > LONGEST_REMEMBERED
+def _remember(policy: Policy, facts: RequestFacts, question: object, answer: object, headers: HeaderList) -> None:
+    """Keep *answer*, unless a callable is to be asked each time, or the request and *headers* are long together."""
+    length = sum(len(text) for text in facts[1:4] if text) + sum(len(name) + len(value) for name, value in headers)
+    if not policy.asks_anew and length <= LONGEST_REMEMBERED:
+        policy.remembered.keep(question, answer)
 
 
 def decide(policy: Policy, facts: RequestFacts) -> Decision:
@@ -160,8 +162,7 @@ def decide(policy: Policy, facts: RequestFacts) -> Decision:
 def headers_for(policy: Policy, facts: RequestFacts) -> HeaderList:
     """What the answer to an actual request is to carry; remembered by its origin, where it can be."""
     added = decide(policy, facts).headers
-    if not policy.asks_anew and not is_long(facts):
-        policy.remembered.keep(facts.origin, added)
+    _remember(policy, facts, facts.origin, added, added)
     return added
 
 
@@ -183,8 +184,9 @@ def answer_for(policy: Policy, facts: RequestFacts, reason: Reason | None = None
     if reason is not None and decision.reason is Reason.METHOD_NOT_ALLOWED:
         decision = decision._replace(reason=reason)
     answer = prepare(policy, facts, decision, debug=debug)
-    if not policy.asks_anew and not is_long(facts) and not debug:
-        policy.remembered.keep((facts.origin, facts.wanted_method, facts.wanted_headers or ""), answer)
+    if not debug:
+        question = (facts.origin, facts.wanted_method, facts.wanted_headers or "")
+        _remember(policy, facts, question, answer, answer.headers)
     return answer
 
 

@@ -93,14 +93,14 @@ def test_anybody_reads_the_status_and_caches_may_share_it(web: Any) -> None:
         pytest.param(
             "/api/data",
             asking("PUT", "authorization", "x-request-id"),
-            "Not allowed as request header: 'x-request-id'. To allow, add to allow_headers, which allows"
+            "Not allowed as request header: 'x-request-id'. To allow it, add it to allow_headers, which allows"
             " Authorization, Content-Type.\n",
             id="header that is not allowed",
         ),
         pytest.param(
             "/status",
             asking("GET", "authorization"),
-            "Not allowed as request header: 'authorization'. To allow, add to allow_headers, which allows nothing.\n",
+            "Not allowed as request header: 'authorization'. To allow it, add it to allow_headers, which allows nothing.\n",
             id="header that only other routes allow",
         ),
         pytest.param(
@@ -202,7 +202,7 @@ def test_errors_of_the_plain_app_are_for_the_page_alone(plain: Any, path: str, s
         ),
         pytest.param(
             asking("PUT", "authorization", "content-type", "x-request-id"),
-            "Not allowed as request header: 'x-request-id'. To allow, add to allow_headers, which allows"
+            "Not allowed as request header: 'x-request-id'. To allow it, add it to allow_headers, which allows"
             " Authorization, Content-Type.\n",
             {
                 "Access-Control-Allow-Origin": PAGE,

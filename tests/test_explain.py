@@ -135,13 +135,13 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         POLICY,
         preflight(wanted="content-type,x-a"),
         Reason.HEADERS_NOT_ALLOWED,
-        "Not allowed as request header: 'x-a'. To allow, add to allow_headers, which allows Content-Type.",
+        "Not allowed as request header: 'x-a'. To allow it, add it to allow_headers, which allows Content-Type.",
     ),
     "two headers": (
         POLICY,
         preflight(wanted="x-a,authorization"),
         Reason.HEADERS_NOT_ALLOWED,
-        "Not allowed as request headers: 'x-a', 'authorization'. To allow, add to allow_headers, which allows"
+        "Not allowed as request headers: 'x-a', 'authorization'. To allow it, add it to allow_headers, which allows"
         " Content-Type.",
     ),
     "a header that '*' does not cover": (

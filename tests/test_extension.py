@@ -173,6 +173,7 @@ def test_all_problems_of_the_configuration_at_once() -> None:
         ("PREFLIGHT_ORIGINS", "PREFLIGHT_ALLOW_ORIGINS"),
         ("PREFLIGHT_MAXAGE", "PREFLIGHT_MAX_AGE"),
         ("PREFLIGHT_STATUS", "PREFLIGHT_PREFLIGHT_STATUS"),
+        ("PREFLIGHT_allow_origins", "PREFLIGHT_ALLOW_ORIGINS"),
     ],
 )
 def test_unknown_keys_are_answered_with_the_nearest(key: str, meant: str) -> None:
@@ -182,6 +183,13 @@ def test_unknown_keys_are_answered_with_the_nearest(key: str, meant: str) -> Non
         "1 problem with a CORS policy:\n"
         f"- {key}: 1 is set, and a policy has no such field; write {meant!r}, or drop it [unknown-config-key]"
     )
+
+
+def test_unknown_keys_that_are_near_to_none_are_to_go() -> None:
+    with pytest.raises(PolicyError) as caught:
+        Preflight(new_app(PREFLIGHT_X=1))
+    [problem] = caught.value.problems
+    assert problem.hint == "drop it"
 
 
 @pytest.mark.parametrize("key", ["PREFLIGHT", "PREFLIGHTS_MAX_AGE", "FLASK_PREFLIGHT_MAX_AGE", "MY_PREFLIGHT_X"])
@@ -763,12 +771,12 @@ def test_refusals_are_logged_once_a_cause(log: pytest.LogCaptureFixture) -> None
         " The nearest allowed origin is 'http://localhost:3000', which differs in the port. To allow it, add it there.",
         "Refused a preflight for the view 'other'. The origin 'https://0.evil.com' is not in allow_origins."
         " To allow it, add it there.",
-        "Refused a preflight for a URL without such a view. The origin 'https://evil.com' is not in allow_origins."
+        "Refused a preflight for a URL that leads to no view. The origin 'https://evil.com' is not in allow_origins."
         " To allow it, add it there.",
-        "Refused a preflight for a URL without such a view. This URL has no route for 'MADE-UP-0'; there are"
+        "Refused a preflight for a URL that leads to no view. This URL has no route for 'MADE-UP-0'; there are"
         " GET, HEAD, OPTIONS, PUT.",
         "Refused a preflight for the view 'index'. Not allowed as request header: 'x-0'."
-        " To allow, add to allow_headers, which allows Content-Type.",
+        " To allow it, add it to allow_headers, which allows Content-Type.",
     ]
 
 
@@ -873,7 +881,7 @@ def test_a_callable_that_fails_is_logged_and_refuses(log: pytest.LogCaptureFixtu
                     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, PUT",
                     **VARY_PREFLIGHT,
                 },
-                "Not allowed as request header: 'x-one'. To allow, add to allow_headers, which allows Content-Type.\n",
+                "Not allowed as request header: 'x-one'. To allow it, add it to allow_headers, which allows Content-Type.\n",
             ),
             id="header",
         ),

@@ -177,6 +177,15 @@ def view_class(mark: Marking) -> View_:
     return Data.as_view("data")
 
 
+def dispatching_function(mark: Marking) -> View_:
+    class Data(View):
+        @mark
+        def dispatch_request(self) -> str:
+            return "here"
+
+    return Data.as_view("data")
+
+
 def base_class(mark: Marking) -> View_:
     @mark
     class Base(View):
@@ -293,6 +302,7 @@ KINDS: list[Kind] = [
     static_method,
     callable_object,
     view_class,
+    dispatching_function,
     base_class,
     mixin,
     view_class_later,

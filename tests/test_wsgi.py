@@ -460,7 +460,7 @@ def test_anything_less_than_a_preflight_is_the_app_s(environ: WSGIEnvironment) -
             ORIGIN,
             "200 OK",
             GRANTED[:3],
-            "Not allowed as request header: 'x-a'. To allow, add to allow_headers, which allows Content-Type.\n",
+            "Not allowed as request header: 'x-a'. To allow it, add it to allow_headers, which allows Content-Type.\n",
             id="header",
         ),
         pytest.param(
