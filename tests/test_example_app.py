@@ -100,7 +100,8 @@ def test_anybody_reads_the_status_and_caches_may_share_it(web: Any) -> None:
         pytest.param(
             "/status",
             asking("GET", "authorization"),
-            "Not allowed as request header: 'authorization'. To allow it, add it to allow_headers, which allows nothing.\n",
+            "Not allowed as request header: 'authorization'. To allow it, add it to allow_headers, which allows"
+            " nothing.\n",
             id="header that only other routes allow",
         ),
         pytest.param(

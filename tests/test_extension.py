@@ -881,7 +881,8 @@ def test_a_callable_that_fails_is_logged_and_refuses(log: pytest.LogCaptureFixtu
                     "Access-Control-Allow-Methods": "GET, HEAD, OPTIONS, PUT",
                     **VARY_PREFLIGHT,
                 },
-                "Not allowed as request header: 'x-one'. To allow it, add it to allow_headers, which allows Content-Type.\n",
+                "Not allowed as request header: 'x-one'. To allow it, add it to allow_headers, which allows"
+                " Content-Type.\n",
             ),
             id="header",
         ),
