@@ -1,7 +1,7 @@
 """The examples in README.md and docs/ run, and print what the page says they print.
 
 All ``python`` blocks of a page are one program, in their order. A ``text`` block right below one is what it prints.
-A block that can't run has a line ``<!-- not run: the reason -->`` right above it.
+Every other block that is code, in whatever language, has a line ``<!-- not run: the reason -->`` right above it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 FENCE = re.compile(r"^(?P<indent>[ \t>]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<language>[^\s`]*)")
+# What nobody would run: text, and directives of the site save those that hold code
+SHOWN = re.compile(r"(?:text|markdown|\{(?!py|code|doctest|testcode)[a-z:-]+\})?")
 NOT_RUN = re.compile(r"^\s*<!-- not run: \S.* -->$")
 LAST_WORD = "This was the whole page.\n"
 
@@ -64,7 +66,7 @@ def program(text: str) -> Program:
         is_run = block.language == "python" and block.opening not in reasons
         if is_run:
             source[block.opening + 1 : block.closing] = block.code
-        elif block.language.lower().startswith(("py", "{py")) and block.opening not in reasons:
+        elif block.opening not in reasons and not SHOWN.fullmatch(block.language):
             raise ValueError(f"line {block.opening + 1}: write ```python, or why it is not run")
         elif block.language == "text" and end_of_run is not None and not any(lines[end_of_run + 1 : block.opening]):
             prints += "".join(f"{line}\n" for line in block.code)
@@ -111,7 +113,8 @@ def test_examples_of_the_page_run(page: Path, tmp_path: Path, pytestconfig: pyte
         pytest.param("<!-- not run: why -->\n```python\na\n```", "\n\n\n", "", id="not-run"),
         pytest.param("```python\na\n```\n\n```text\n1\n\n2\n```", "\na\n" + "\n" * 6, "1\n\n2\n", id="prints"),
         pytest.param("```python\na\n```\nSome\n```text\n1\n```", "\na\n\n\n\n\n", "", id="text-of-its-own"),
-        pytest.param("```sh\na\n```\n```text\n1\n```", "\n" * 5, "", id="text-below-something-else"),
+        pytest.param("```\na\n```\n```text\n1\n```", "\n" * 5, "", id="text-below-something-else"),
+        pytest.param("```{toctree}\na\n```", "\n\n", "", id="directive"),
     ],
 )
 def test_what_is_run(text: str, source: str, prints: str) -> None:
@@ -125,6 +128,9 @@ def test_what_is_run(text: str, source: str, prints: str) -> None:
         pytest.param("```Python\na\n```", id="capital"),
         pytest.param("```pycon\n>>> a\n```", id="pycon"),
         pytest.param("```{python}\na\n```", id="braces"),
+        pytest.param("```{code-block} python\na\n```", id="directive"),
+        pytest.param("```sh\na\n```", id="sh"),
+        pytest.param("```nginx\na\n```", id="nginx"),
         pytest.param("<!-- not run: -->\n```python\na\n```", id="no-reason"),
         pytest.param("<!-- not run -->\n```python\na\n```", id="no-colon"),
         pytest.param("<!-- not run: why -->\n\n```python\na\n```", id="not-right-above"),
