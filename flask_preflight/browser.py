@@ -454,7 +454,7 @@ def _parse_url(text: str, base: str | None = None) -> _URL:
 
 def _host(name: str) -> str:
     if ":" in name:
-        return f"[{IPv6Address(name)}]"
+        return f"[{words.serialize_ipv6(int(IPv6Address(name)))}]"
     if _FORBIDDEN_IN_HOST.search(name):
         raise ValueError(f"{_shown(name)} is no host")
     return name

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from flask_preflight import fetch
 from flask_preflight.engine import (
@@ -78,9 +78,7 @@ def nearest_origin(policy: Policy, origin: str) -> tuple[str, str] | None:
 def _differences(sent: Origin, text: str) -> list[str]:
     """In which parts *sent* differs from a listed value; none if the host is quite another."""
     pattern = parse_pattern(text)
-    listed = pattern.origin if pattern else parse_origin(text)
-    if listed is None:  # "null"
-        return []
+    listed = pattern.origin if pattern else cast(Origin, parse_origin(text))
     if pattern and pattern.subdomains:
         is_near = f".{sent.host}".endswith(f".{listed.host}")
         host = "the missing subdomain" if sent.host == listed.host else ""

@@ -98,6 +98,19 @@ def split_outside_quotes(value: str) -> list[str]:
     return [value[a:b].strip(TAB_OR_SPACE) for a, b in zip(starts, [*commas, len(value)], strict=True)]
 
 
+def serialize_ipv6(address: int) -> str:
+    """The 128 bits of *address* as URLs and origins spell them: https://url.spec.whatwg.org/#concept-ipv6-serializer
+
+    No IPv4 is embedded; ``str(IPv6Address(address))`` does that, depending on the version of Python.
+    """
+    text = ":".join(f"{address >> shift & 0xFFFF:x}" for shift in range(112, -1, -16))
+    zeros = max(re.finditer(r"\b0(?::0)+\b", text), key=lambda run: len(run[0]), default=None)
+    if zeros is None:
+        return text
+    # `max` keeps the first of the longest runs, as the standard asks
+    return f"{text[: zeros.start()].rstrip(':')}::{text[zeros.end() :].lstrip(':')}"
+
+
 # ---------------------------------------------------------------------------------------
 # Methods
 # ---------------------------------------------------------------------------------------

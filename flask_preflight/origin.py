@@ -85,16 +85,10 @@ def _is_canonical(origin: Origin) -> bool:
 
 
 def _canonical_ipv6(host: str) -> str | None:
-    """https://url.spec.whatwg.org/#concept-ipv6-serializer, which never embeds IPv4; ``str(IPv6Address)`` may."""
     try:
-        address = int(ipaddress.IPv6Address(host.strip("[]")))
+        return f"[{fetch.serialize_ipv6(int(ipaddress.IPv6Address(host.strip('[]'))))}]"
     except ValueError:
         return None
-    text = ":".join(f"{address >> shift & 0xFFFF:x}" for shift in range(112, -1, -16))
-    zeros = max(re.finditer(r"\b0(?::0)+\b", text), key=lambda run: len(run[0]), default=None)
-    if zeros is not None:  # `max` keeps the first of the longest runs, as the standard asks
-        text = f"{text[: zeros.start()].rstrip(':')}::{text[zeros.end() :].lstrip(':')}"
-    return f"[{text}]"
 
 
 class Pattern(NamedTuple):

@@ -46,8 +46,8 @@ class CorsLayer:
         self._seen_inside: WeakSet[CorsLayer] = WeakSet()
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
-        """Whether this layer answers for CORS on this request, rather than leaving it alone."""
-        raise NotImplementedError
+        """Whether this layer, which has marked the request, answers for it, rather than leaving it alone after all."""
+        return True
 
     def stands_back(self, environ: WSGIEnvironment) -> bool:
         """Whether another layer further out acts on this request."""
@@ -124,9 +124,6 @@ class PreflightMiddleware(CorsLayer):
             return self.app(environ, decorating(start_response, added))
         finally:
             environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
-
-    def acts_on(self, environ: WSGIEnvironment) -> bool:
-        return True  # it marks only requests for which it has a policy
 
 
 def _find(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:

@@ -17,7 +17,7 @@ import pytest
 from cases import MEASURED, Case, run_in_model, summary
 from werkzeug.datastructures import Headers
 
-from flask_preflight import fetch
+from flask_preflight import Policy, PreflightMiddleware, fetch
 from flask_preflight.browser import Browser, CORSError, Exchange, Step
 
 if TYPE_CHECKING:
@@ -1107,6 +1107,21 @@ def test_used(preflight_browser):
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert "2 passed" in result.stdout, result.stdout
+
+
+def test_an_error_says_what_the_answer_to_the_preflight_says() -> None:
+    policy = Policy(allow_origins=[PAGE], allow_methods=["PUT"])
+    browser = Browser(PreflightMiddleware(answering([]), policy, debug=True), PAGE)
+    with pytest.raises(CORSError) as caught:
+        browser.fetch(f"{API}/data", "DELETE")
+    said = "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows PUT."
+    assert f"\n          {said}\n" in str(caught.value)
+    assert caught.value.exchange.data == f"{said}\n".encode()
+
+
+@pytest.mark.parametrize("origin", ["https://[::ffff:7f00:1]", "https://[1::2:0:0]", "https://[::]"])
+def test_ipv6_is_spelled_as_urls_do_on_every_python(origin: str) -> None:
+    assert Browser(answering([]), origin).fetch(f"{origin}/").type == "basic"
 
 
 # --- docs/messages.md -----------------------------------------------------------------

@@ -126,3 +126,7 @@ def test_top_level_holds_nothing_unexpected() -> None:
         "setup.cfg",
         "tests",
     }
+
+
+def test_dir_lists_what_is_imported_on_demand_too() -> None:
+    assert set(flask_preflight.__all__) <= set(dir(flask_preflight))
