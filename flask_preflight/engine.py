@@ -20,8 +20,8 @@ MAX_REQUEST_HEADERS_LENGTH: Final = 4096
 MAX_REQUEST_HEADERS_COUNT: Final = 128
 
 # https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches
-_VARY: Final = (fetch.VARY, fetch.ORIGIN)
-_VARY_PREFLIGHT: Final = (fetch.VARY, f"{fetch.ORIGIN}, {fetch.REQUEST_METHOD}, {fetch.REQUEST_HEADERS}")
+VARY: Final = (fetch.VARY, fetch.ORIGIN)
+VARY_PREFLIGHT: Final = (fetch.VARY, f"{fetch.ORIGIN}, {fetch.REQUEST_METHOD}, {fetch.REQUEST_HEADERS}")
 
 
 class RequestFacts(NamedTuple):
@@ -105,15 +105,18 @@ def _decide_actual(policy: Policy, facts: RequestFacts) -> Decision:
         return Decision(Outcome.ACTUAL_ALLOWED, headers=_without_origin(policy))
     reason, error = _check_origin(policy, facts)
     if reason is not None:
-        return Decision(Outcome.ACTUAL_REFUSED, headers=(_VARY,), reason=reason, error=error)
-    return Decision(Outcome.ACTUAL_ALLOWED, headers=(*_cors_check(policy, facts), *_exposed(policy), _VARY))
+        return Decision(Outcome.ACTUAL_REFUSED, headers=(VARY,), reason=reason, error=error)
+    return Decision(Outcome.ACTUAL_ALLOWED, headers=(*grant_reading(policy, facts.origin or ""), VARY))
+
+
+def grant_reading(policy: Policy, origin: str) -> HeaderList:
+    """What a response says to *origin*, which is allowed; its own header comes first."""
+    return (*_cors_check(policy, origin), *_exposed(policy))
 
 
 def _without_origin(policy: Policy) -> HeaderList:
     """What needs no ``Origin``: the constant answer of a ``"*"`` policy, so that caches may share it."""
-    if policy.allow_origins == fetch.WILDCARD:
-        return ((fetch.ALLOW_ORIGIN, fetch.WILDCARD), *_exposed(policy))
-    return (_VARY,)
+    return grant_reading(policy, "") if policy.allow_origins == fetch.WILDCARD else (VARY,)
 
 
 def _exposed(policy: Policy) -> HeaderList:
@@ -136,7 +139,7 @@ def _decide_preflight(policy: Policy, facts: RequestFacts) -> Decision:
     reason, error = _check_origin(policy, facts)
     if reason is not None:
         return refuse_preflight(reason, error=error)
-    passed = _cors_check(policy, facts)
+    passed = _cors_check(policy, facts.origin or "")
     if not policy.allows_method(method):
         return refuse_preflight(Reason.METHOD_NOT_ALLOWED, passed)
     passed += _allowed_methods(policy, method)
@@ -148,12 +151,12 @@ def _decide_preflight(policy: Policy, facts: RequestFacts) -> Decision:
         # each name is a step of its own, so those that passed are named: a console then names one that did not
         return refuse_preflight(Reason.HEADERS_NOT_ALLOWED, passed + _list(fetch.ALLOW_HEADERS, allowed))
     answer = passed + _allowed_headers(policy, allowed) + _max_age(policy)
-    return Decision(Outcome.PREFLIGHT_GRANTED, policy.preflight_status, (*answer, _VARY_PREFLIGHT))
+    return Decision(Outcome.PREFLIGHT_GRANTED, policy.preflight_status, (*answer, VARY_PREFLIGHT))
 
 
 def refuse_preflight(reason: Reason, passed: HeaderList = (), error: Exception | None = None) -> Decision:
     """The refusal of a preflight, for *reason*."""
-    return Decision(Outcome.PREFLIGHT_REFUSED, 403, (_VARY_PREFLIGHT,), reason, passed, error)
+    return Decision(Outcome.PREFLIGHT_REFUSED, 403, (VARY_PREFLIGHT,), reason, passed, error)
 
 
 def flaw_of_method(method: str) -> Reason | None:
@@ -177,11 +180,10 @@ def _check_origin(policy: Policy, facts: RequestFacts) -> tuple[Reason | None, E
     return (Reason.ORIGIN_NOT_ALLOWED if parse_origin(origin) else Reason.ORIGIN_MALFORMED), None
 
 
-def _cors_check(policy: Policy, facts: RequestFacts) -> HeaderList:
+def _cors_check(policy: Policy, origin: str) -> HeaderList:
     """What the CORS check wants to see: https://fetch.spec.whatwg.org/#concept-cors-check"""
-    everyone = policy.allow_origins == fetch.WILDCARD
-    origin = (fetch.ALLOW_ORIGIN, fetch.WILDCARD if everyone else facts.origin or "")
-    return (origin, (fetch.ALLOW_CREDENTIALS, "true")) if policy.allow_credentials else (origin,)
+    allowed = (fetch.ALLOW_ORIGIN, fetch.WILDCARD if policy.allow_origins == fetch.WILDCARD else origin)
+    return (allowed, (fetch.ALLOW_CREDENTIALS, "true")) if policy.allow_credentials else (allowed,)
 
 
 def _allowed_methods(policy: Policy, wanted: str) -> HeaderList:

@@ -6,7 +6,6 @@ sent is shown shortened and escaped.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -34,6 +33,8 @@ def escape(text: str) -> str:
 
 def escape_error(error: Exception | None) -> str:
     """What was raised, as `escape` shows it; also where the error cannot say so itself."""
+    import traceback  # long to import
+
     return escape("".join(traceback.format_exception_only(error)).strip())
 
 

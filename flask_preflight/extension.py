@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from blinker import Namespace
 from werkzeug.middleware.proxy_fix import ProxyFix
+from werkzeug.routing import RuleFactory
 
+from flask_preflight import fetch
+from flask_preflight.answers import REFUSAL, answers_of
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, refuse_preflight
 from flask_preflight.explain import explain, nearest_origin
-from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.policy import FIELDS, Policy, keep, merge
 from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
 from flask_preflight.routes import Found, RouteTable, current_request
@@ -22,14 +24,13 @@ from flask_preflight.wsgi import (
     ACTING,
     WANTED_HEADERS,
     WANTED_METHOD,
-    Answer,
     CorsLayer,
     answer_for,
-    decorating,
-    headers_for,
+    decide,
+    decide_anew,
+    decorate,
+    log,
     log_failure,
-    logger,
-    prepare,
     read_facts,
 )
 
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from flask_preflight.policy import PolicyChanges
+
+logger = log()
 
 _signals = Namespace()
 
@@ -96,6 +99,7 @@ class Preflight:
         if _contains_proxy_fix(app.wsgi_app):
             logger.warning("ProxyFix of %r is inside of Preflight, which so sees the proxy's host: apply it later", app)
         app.extensions[_NAME] = state
+        state.watch_routes()
         app.wsgi_app = _FlaskLayer(app.wsgi_app, state)  # type: ignore[method-assign]  # Flask's way to add middleware
 
     def verify(self, app: Flask) -> None:
@@ -122,18 +126,14 @@ class _AppState:
         self.logged: dict[tuple[Reason | None, str | None, str | None], object] = {}
         self._levels = levels
         self._lock = Lock()
-        self._table: RouteTable | None = None
-
-    @property
-    def table(self) -> RouteTable:
-        """The policies in force; built, and all checked, at the first request."""
-        return self._table or self.settle()
+        self.table: RouteTable | None = None  # the policies in force
 
     def settle(self) -> RouteTable:
+        """Build the table, and check all in it, at the first request."""
         with self._lock:
-            if self._table is None:
-                self._table = self.verify()
-            return self._table
+            if self.table is None:
+                self.table = self.verify()
+            return self.table
 
     def verify(self) -> RouteTable:
         """The table of the app as it stands, with all its policies checked."""
@@ -148,8 +148,22 @@ class _AppState:
             table = self.build_table(levels)
             table.check()
             self._levels = levels
-            if self._table is not None:
-                self._table = table
+            if self.table is not None:
+                self.table = table
+
+    def watch_routes(self) -> None:
+        """Have what was remembered of the routes forgotten when one is added.
+
+        Werkzeug tells nobody; to count the rules at each preflight, it would make a list of them all.
+        """
+        add = self.app.url_map.add
+
+        def add_and_tell(rulefactory: RuleFactory) -> None:
+            add(rulefactory)
+            if self.table is not None:
+                self.table.routes_have_changed()
+
+        self.app.url_map.add = add_and_tell  # type: ignore[method-assign]  # as for `wsgi_app` below
 
     def build_table(self, levels: Levels | None = None) -> RouteTable:
         """:raises PolicyError: if the app-wide policy is not valid."""
@@ -220,11 +234,11 @@ class _FlaskLayer(CorsLayer):
         self._state = state
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        table = self._state.table  # read once, so that a request is never under two
+        table = self._state.table or self._state.settle()  # read once, so that a request is never under two
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
         origin: str | None = environ.get("HTTP_ORIGIN")
-        if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS" and WANTED_METHOD in environ:
+        if origin is not None and WANTED_METHOD in environ and environ["REQUEST_METHOD"] == "OPTIONS":
             return self._answer_preflight(table, environ, start_response)
         asked = environ[_ASKED] = environ.copy()  # mounts further in change what they are given
         around = current_request()
@@ -235,11 +249,9 @@ class _FlaskLayer(CorsLayer):
             policy = table.for_response(asked, around)
             if policy is None:
                 return start_response(status, headers, exc_info)
-            short = origin is None or len(origin) <= LONGEST_REMEMBERED
-            added = policy.remembered.get(origin) if short else None
-            if added is None:
-                added = headers_for(policy, read_facts(asked))
-            return decorating(start_response, added)(status, headers, exc_info)
+            answers = answers_of(policy)
+            added = answers.headers_for(origin) if answers.ready else decide_anew(answers, asked)
+            return start_response(status, decorate(headers, answers, added), exc_info)
 
         environ[ACTING] = self
         try:
@@ -256,33 +268,44 @@ class _FlaskLayer(CorsLayer):
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
         # Preflights come no further, or without a word of this layer, so this is another request.
-        return self._state.table.for_request(environ.get(_ASKED, environ)) is not None
+        return (self._state.table or self._state.settle()).for_request(environ.get(_ASKED, environ)) is not None
 
     def _answer_preflight(
         self, table: RouteTable, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
-        app = self._state.app
         origin, method = environ["HTTP_ORIGIN"], environ[WANTED_METHOD]
         found = table.for_preflight(environ, method)
+        answers = found.answers
+        if answers is not None:
+            told = answers.tell(origin, method, environ.get(WANTED_HEADERS, ""))
+            if told and not preflight_granted.receivers:
+                start_response(answers.status, [(fetch.ALLOW_ORIGIN, answers.everyone or origin), *told])
+                return []
+            if told is not None and not told and not self._tells_of_refusals():
+                start_response(REFUSAL.status, [*REFUSAL.headers])
+                return [*REFUSAL.body]
         if found.policy is None:
             return self.app(environ, start_response)
-        headers = environ.get(WANTED_HEADERS, "")
-        short = len(origin) + len(method) + len(headers) <= LONGEST_REMEMBERED
-        answer: Answer | None = None
-        if short and not app.debug:
-            answer = found.policy.remembered.get((origin, method, headers))
-        if answer is None or found.error is not None:
-            answer = _answer_for(found, found.policy, read_facts(environ), debug=app.debug)
-        status, added, body, decision = answer
+        return self._decide(found, found.policy, environ, start_response)
+
+    def _tells_of_refusals(self) -> bool:
+        return self._state.app.debug or bool(preflight_refused.receivers) or logger.isEnabledFor(logging.INFO)
+
+    def _decide(
+        self, found: Found, policy: Policy, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        app, facts = self._state.app, read_facts(environ)
+        decision = _decide(found, policy, facts)
         if decision.outcome is Outcome.PREFLIGHT_GRANTED:
             signal = preflight_granted
         else:
             signal = preflight_refused
-            self._log_refusal(found, read_facts(environ), decision)
+            self._log_refusal(found, facts, decision)
         if signal.receivers:
             signal.send(app, decision=decision, environ=environ)
-        start_response(status, [*added])
-        return [*body]
+        answer = answer_for(policy, facts, decision, debug=app.debug)
+        start_response(answer.status, [*answer.headers])
+        return [*answer.body]
 
     def _log_refusal(self, found: Found, facts: RequestFacts, decision: Decision) -> None:
         """Log each cause once: a stranger who repeats or varies a request adds no line."""
@@ -296,11 +319,14 @@ class _FlaskLayer(CorsLayer):
             logger.info("Refused a preflight for %s. %s", view, explain(found.policy, facts, decision))
 
 
-def _answer_for(found: Found, policy: Policy, facts: RequestFacts, *, debug: bool) -> Answer:
-    if found.error is None:
-        return answer_for(policy, facts, found.reason, debug=debug)
-    log_failure("Matching a preflight with the app's routes failed, so it is refused", found.error)
-    return prepare(policy, facts, refuse_preflight(Reason.ROUTING_FAILED, error=found.error), debug=debug)
+def _decide(found: Found, policy: Policy, facts: RequestFacts) -> Decision:
+    if found.error is not None:
+        log_failure("Matching a preflight with the app's routes failed, so it is refused", found.error)
+        return refuse_preflight(Reason.ROUTING_FAILED, error=found.error)
+    decision = decide(policy, facts)
+    if found.reason is not None and decision.reason is Reason.METHOD_NOT_ALLOWED:  # what stands behind that
+        return decision._replace(reason=found.reason)
+    return decision
 
 
 class _Extension(Protocol):

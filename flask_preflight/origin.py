@@ -17,6 +17,7 @@ from functools import cache, cached_property
 from typing import Final, NamedTuple, final
 
 from flask_preflight import fetch
+from flask_preflight.memory import Memory
 from flask_preflight.problems import Flaw, flaw
 
 # https://url.spec.whatwg.org/#special-scheme
@@ -132,34 +133,59 @@ class Origins(tuple[str, ...]):
 
     def match(self, origin: str) -> bool:
         """Whether *origin*, anything that a client may have sent, is one of these."""
-        if origin in self._exact:
+        if origin in self.listed or origin in self._met:
             return True
-        parsed = parse_origin(origin) if self._patterns else None
-        return parsed is not None and any(text in self._patterns for text in self._covering(parsed))
-
-    def _covering(self, origin: Origin) -> Iterator[str]:
-        """Every pattern text that would cover *origin*, as far as patterns of that shape exist."""
-        scheme, host, port = origin
-        yield f"{scheme}://{host}:*"
-        labels = host.split(".")
-        for count in self._label_counts:
-            if count < len(labels):
-                suffix = ".".join(labels[-count:])
-                yield str(Origin(scheme, f"*.{suffix}", port))
-                yield f"{scheme}://*.{suffix}:*"
+        if not self.patterns or not self._cover(origin):
+            return False
+        self._met.keep(origin, True)
+        return True
 
     @cached_property
-    def _exact(self) -> frozenset[str]:
+    def listed(self) -> frozenset[str]:
+        """The origins among them, and ``null``."""
         return frozenset(text for text in self if "*" not in text)
 
     @cached_property
-    def _patterns(self) -> frozenset[str]:
+    def patterns(self) -> frozenset[str]:
+        """The patterns among them."""
         return frozenset(text for text in self if "*" in text)
 
     @cached_property
-    def _label_counts(self) -> tuple[int, ...]:
-        patterns = filter(None, map(parse_pattern, self._patterns))
-        return tuple(sorted({pattern.origin.host.count(".") + 1 for pattern in patterns if pattern.subdomains}))
+    def _met(self) -> Memory[str, bool]:
+        """Origins that a pattern has turned out to cover."""
+        return Memory()
+
+    def _cover(self, origin: str) -> bool:
+        """Whether a pattern covers *origin*, which is read last: most of what is not allowed ends like no pattern."""
+        found = self._look_up(origin, "") or (self._any_port and self._look_up(_without_port(origin), ":*"))
+        return found and parse_origin(origin) is not None
+
+    def _look_up(self, text: str, port: str) -> bool:
+        """Whether there is a pattern for *text* and this *port*, with any subdomains or, for any port, with none."""
+        if port and text + port in self.patterns:
+            return True
+        dot = len(text)
+        for _ in range(self._most_labels):
+            dot = text.rfind(".", 0, dot)
+            if dot < 0:
+                break
+            end = text[dot:] + port
+            if end in self._ends and f"{text.partition('://')[0]}://*{end}" in self.patterns:
+                return True
+        return False
+
+    @cached_property
+    def _ends(self) -> frozenset[str]:
+        """What follows the ``*`` of subdomains."""
+        return frozenset(text.partition("://*")[2] for text in self.patterns if "://*" in text)
+
+    @cached_property
+    def _most_labels(self) -> int:
+        return max((end.count(".") for end in self._ends), default=0)
+
+    @cached_property
+    def _any_port(self) -> bool:
+        return any(text.endswith(":*") for text in self.patterns)
 
     @cached_property
     def first_by_domain(self) -> dict[str, list[str]]:
@@ -175,7 +201,7 @@ class Origins(tuple[str, ...]):
     @property
     def has_null(self) -> bool:
         """Whether ``null`` is listed."""
-        return fetch.NULL_ORIGIN in self._exact
+        return fetch.NULL_ORIGIN in self.listed
 
     @cached_property
     def insecure(self) -> tuple[str, ...]:
@@ -186,6 +212,11 @@ class Origins(tuple[str, ...]):
     def on_public_suffixes(self) -> tuple[str, ...]:
         """The patterns whose subdomains belong to strangers, such as ``https://*.github.io``."""
         return tuple(filter(_is_on_public_suffix, self))
+
+
+def _without_port(origin: str) -> str:
+    head, _, port = origin.rpartition(":")
+    return head if port.isdigit() else origin
 
 
 def _is_insecure(text: str) -> bool:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cached_property, partial
-from types import EllipsisType
+from types import CoroutineType, EllipsisType
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, TypeGuard, cast, final
 
 from flask_preflight import fetch
-from flask_preflight.memory import Memory
 from flask_preflight.origin import Origins, parse_origin
 from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
 
 if TYPE_CHECKING:
+    from dataclasses import Field
+    from typing import ClassVar, NoReturn
+
     from typing_extensions import Unpack
 
 OriginCallable: TypeAlias = Callable[[str, dict[str, Any]], bool]
@@ -44,8 +44,18 @@ class PolicyChanges(TypedDict, total=False):
     dangerously_allow_null_origin: bool
 
 
+class _DataclassFields:
+    """Lets :mod:`dataclasses` take `Policy` for one of its own; only, to import that module takes half of an import."""
+
+    def __get__(self, policy: Policy | None, owner: type[Policy]) -> dict[str, Field[Any]]:
+        from dataclasses import make_dataclass
+
+        defaults = owner.__init__.__kwdefaults__ or {}
+        like = make_dataclass("Policy", [(name, owner.__annotations__[name], defaults[name]) for name in FIELDS])  # type: ignore[misc]
+        return like.__dataclass_fields__
+
+
 @final
-@dataclass(frozen=True, kw_only=True)
 class Policy:
     """Who may read what a server answers, and which requests a preflight may announce.
 
@@ -73,25 +83,59 @@ class Policy:
     The standard: https://fetch.spec.whatwg.org/#http-cors-protocol
     """
 
-    allow_origins: AllowOrigins = ()
-    allow_methods: Names | None = None
-    allow_headers: Names = ("Content-Type",)
-    expose_headers: Names = ()
-    allow_credentials: bool = False
-    max_age: int | timedelta | None = 600
-    preflight_status: int = 204
-    dangerously_allow_insecure_origins: bool = False
-    dangerously_allow_public_suffix_subdomains: bool = False
-    dangerously_allow_null_origin: bool = False
+    allow_origins: AllowOrigins
+    allow_methods: Names | None
+    allow_headers: Names
+    expose_headers: Names
+    allow_credentials: bool
+    max_age: int | timedelta | None
+    preflight_status: int
+    dangerously_allow_insecure_origins: bool
+    dangerously_allow_public_suffix_subdomains: bool
+    dangerously_allow_null_origin: bool
 
-    def __post_init__(self) -> None:
-        problems: list[Problem] = []
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+    else:
+        __dataclass_fields__ = _DataclassFields()
+
+    def __init__(
+        self,
+        *,
+        allow_origins: AllowOrigins = (),
+        allow_methods: Names | None = None,
+        allow_headers: Names = ("Content-Type",),
+        expose_headers: Names = (),
+        allow_credentials: bool = False,
+        max_age: int | timedelta | None = 600,
+        preflight_status: int = 204,
+        dangerously_allow_insecure_origins: bool = False,
+        dangerously_allow_public_suffix_subdomains: bool = False,
+        dangerously_allow_null_origin: bool = False,
+    ) -> None:
+        given, problems = locals(), list[Problem]()
         for name, read in _READERS.items():
-            # the one place where a field is set: frozen means frozen for everybody else
-            object.__setattr__(self, name, read(getattr(self, name), _reporter(problems, name)))
+            vars(self)[name] = read(given[name], _reporter(problems, name))
         _check_together(self, problems)
         if problems:
             raise PolicyError(problems)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        _refuse_change(name)
+
+    def __delattr__(self, name: str) -> NoReturn:
+        _refuse_change(name)
+
+    def __repr__(self) -> str:
+        return f"Policy({', '.join(f'{name}={getattr(self, name)!r}' for name in FIELDS)})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Policy):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return self._hash
 
     def override(self, **changes: Unpack[PolicyChanges]) -> Policy:
         """This policy with some fields replaced.
@@ -171,33 +215,31 @@ class Policy:
     def _lower_case_headers(self) -> frozenset[str]:
         return frozenset(name.lower() for name in self.headers)
 
-    @property
-    def asks_anew(self) -> bool:
-        """Whether a callable is to be asked each time, so that nothing can be remembered."""
-        return callable(self.allow_origins)
-
     @cached_property
-    def remembered(self) -> Memory:
-        """Answers by this policy, kept by whoever sends them, so that they go when the policy goes."""
-        return Memory()
+    def remembered(self) -> dict[str, Any]:
+        """What others work out under this policy and want to go when it goes; a copy has none of it."""
+        return {}
 
     def __getstate__(self) -> dict[str, Any]:
         # without what is computed from the fields: hashes of strings differ from process to process
-        return {name: getattr(self, name) for name in FIELDS}
+        return dict(zip(FIELDS, self._values(), strict=True))
 
-    def __hash__(self) -> int:
-        return self._hash
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in FIELDS)
 
     @cached_property
     def _hash(self) -> int:
-        values = [getattr(self, name) for name in FIELDS]
+        values = self._values()
         try:
-            return hash(tuple(values))
+            return hash(values)
         except TypeError:  # an unhashable callable
-            return hash(tuple(values[1:]))
+            return hash(values[1:])
 
 
-FIELDS: Final = tuple(field.name for field in fields(Policy))
+def _refuse_change(name: str) -> NoReturn:
+    from dataclasses import FrozenInstanceError  # what Python raises for this, and not worth an import before
+
+    raise FrozenInstanceError(f"a policy never changes, nor does its {name!r}; policy.override() makes another one")
 
 
 def _names(value: Names) -> tuple[str, ...]:
@@ -255,7 +297,7 @@ def _verdict(allowed: OriginCallable, origin: str, environ: dict[str, Any] | Non
     verdict: object = allowed(origin, {} if environ is None else environ)
     if isinstance(verdict, bool):
         return verdict
-    if inspect.iscoroutine(verdict):
+    if isinstance(verdict, CoroutineType):
         verdict.close()  # else Python complains that nobody awaited it
     raise TypeError(f"allow_origins returned {type(verdict).__name__}, not bool")
 
@@ -303,6 +345,8 @@ def _read_origins(value: object, report: _Report) -> object:
 
 def _is_async(function: object) -> bool:
     """Whether *function* gives a coroutine, as far as that can be told without a call."""
+    import inspect  # only callables need it, and it takes long
+
     while isinstance(function, partial):
         function = function.func
     method = getattr(function, "__call__", None)  # noqa: B004 - not whether it has one, but which
@@ -429,6 +473,8 @@ _READERS: Final[dict[str, Callable[[object, _Report], object]]] = {
     "dangerously_allow_public_suffix_subdomains": _read_bool,
     "dangerously_allow_null_origin": _read_bool,
 }
+
+FIELDS: Final = tuple(_READERS)
 
 
 # ---------------------------------------------------------------------------------------

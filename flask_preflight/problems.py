@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -132,6 +131,8 @@ def flaw(value: object, problem_id: str, *words: object, spelling: str | None = 
 
 def _show(value: object) -> str:
     """*value* on one line and cut short, as a human would write it."""
+    import inspect  # only for what is wrong, and it takes long
+
     if value is ...:
         return "..."
     if inspect.isroutine(value):

@@ -7,23 +7,27 @@ has matched already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 from urllib.parse import unquote, urlsplit
 
-from flask import current_app, has_request_context, request
+from flask import Flask, current_app, has_request_context, request
 from flask.views import http_method_funcs
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
-from werkzeug.routing import MapAdapter, RequestRedirect, Rule
+from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
+from werkzeug.routing.converters import DEFAULT_CONVERTERS
+from werkzeug.wsgi import get_path_info
 
+from flask_preflight.answers import Answers, answers_of
 from flask_preflight.engine import Reason, flaw_of_method
 from flask_preflight.marks import Mark, marks_of_blueprint, marks_of_view, place_of_view
+from flask_preflight.memory import LONGEST_REMEMBERED, Memory
 from flask_preflight.policy import Policy, merge
 from flask_preflight.problems import PolicyError, Problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-    from flask import Flask, Request
+    from flask import Request
 
 # How many redirects a URL may take to its view
 _MOST_HOPS: Final = 5
@@ -32,13 +36,38 @@ _MOST_HOPS: Final = 5
 _COMMON_METHODS: Final = frozenset(name.upper() for name in http_method_funcs)
 
 
+# All of a preflight that a route can depend on: path, method, host, scheme, and mount; and what Flask is told of hosts
+Question: TypeAlias = tuple[str | None, str, str | None, str, str | None, str | None, tuple[str, ...] | None]
+
+
 class Found(NamedTuple):
-    """What a preflight is judged by: a *policy*, or ``None`` to leave it alone, and *reason*, if the route refuses."""
+    """What a preflight is judged by: a *policy*, or ``None`` to leave it alone, and *reason*, if the route refuses.
+
+    *answers* are those of a policy that is asked again and again.
+    """
 
     policy: Policy | None
     endpoint: str | None = None
     reason: Reason | None = None
     error: Exception | None = None
+    answers: Answers | None = None
+
+
+class _Known:
+    """What Flask's routing has said, until a route is added; nothing if that need not hold for the next request."""
+
+    def __init__(self) -> None:
+        self.found: Memory[Question, Found] = Memory()
+        self.adapters: Memory[tuple[object, ...], MapAdapter] = Memory()
+        self.can_grow = False
+
+
+def _routes_by_itself(app: Flask) -> bool:
+    """Whether the routing of *app* is Flask's and Werkzeug's own, with nothing in it that could say something else."""
+    overridden = type(app).create_url_adapter is not Flask.create_url_adapter or "create_url_adapter" in vars(app)
+    own = type(app.url_map) is Map and {*app.url_map.converters.values()} <= {*DEFAULT_CONVERTERS.values()}
+    rules = app.url_map.iter_rules()
+    return own and not overridden and all(type(rule) is Rule and not callable(rule.redirect_to) for rule in rules)
 
 
 class RouteTable:
@@ -50,6 +79,7 @@ class RouteTable:
         self._by_marks: dict[tuple[Mark, ...], Policy | None] = {(): policy}
         self._by_view: dict[tuple[str, str], Policy | None] = {}
         self._for_preflights: dict[tuple[int, str], tuple[Rule, Policy | None]] = {}
+        self._known: _Known | None = None
 
     # -- at start-up ----------------------------------------------------------------------
 
@@ -119,10 +149,57 @@ class RouteTable:
 
     def for_preflight(self, environ: WSGIEnvironment, wanted: str) -> Found:
         """What a preflight that announces the method *wanted* is judged by."""
+        known = self._known or self._begin()  # read before anything is matched: a route may be added meanwhile
+        config, get = self.app.config, environ.get
+        trusted = config.get("TRUSTED_HOSTS")
+        question: Question = (
+            get("PATH_INFO"),
+            wanted,
+            get("HTTP_HOST"),
+            environ["wsgi.url_scheme"],
+            get("SCRIPT_NAME"),
+            config["SERVER_NAME"],
+            trusted if trusted is None else tuple(trusted),
+        )
+        found = known.found.get(question)
+        if found is not None and "HTTP_UPGRADE" not in environ:
+            return found
+        # without a host, the server's address counts; and an upgrade may lead to another route
+        if not known.can_grow or question[2] is None or "HTTP_UPGRADE" in environ:
+            return self._find(lambda: self._bind(environ), None, wanted)
+        return self._find_and_keep(known, question, environ, wanted)
+
+    def routes_have_changed(self) -> None:
+        """Forget what routes said."""
+        self._known = None
+
+    def _begin(self) -> _Known:
+        known = self._known = _Known()
+        known.can_grow = _routes_by_itself(self.app)  # only now, so that no route comes in between
+        return known
+
+    def _find_and_keep(self, known: _Known, question: Question, environ: WSGIEnvironment, wanted: str) -> Found:
+        found = known.found.recall(question)
+        if found is None:
+            found = self._find(lambda: self._adapter(known, question[2:], environ), get_path_info(environ), wanted)
+            is_short = sum(len(text) for text in question[:5] if text) <= LONGEST_REMEMBERED
+            if found.answers is not None and is_short:
+                known.found.keep(question, found)
+        return found
+
+    def _adapter(self, known: _Known, site: tuple[object, ...], environ: WSGIEnvironment) -> MapAdapter:
+        """An adapter for *site*, whose own path and method nobody looks at; most of a match is to make one."""
+        adapter = known.adapters.get(site) or known.adapters.recall(site)
+        if adapter is None:
+            adapter = self._bind(environ)
+            known.adapters.keep(site, adapter)
+        return adapter
+
+    def _find(self, bind: Callable[[], MapAdapter], path: str | None, wanted: str) -> Found:
         if flaw_of_method(wanted) is not None:
             return Found(self.app_wide)
         try:
-            rule = _match(self._bind(environ), wanted)
+            rule = _match(bind(), path, wanted)
         except MethodNotAllowed as error:
             there = self.app_wide.with_methods(error.valid_methods or ())
             return Found(there, reason=Reason.METHOD_NOT_ROUTED)
@@ -131,7 +208,9 @@ class RouteTable:
             return Found(self.app_wide.with_methods([wanted]) if anything else self.app_wide)
         except Exception as error:  # noqa: BLE001 - converters and redirects of the app's own may raise what they like
             return Found(self.app_wide, reason=Reason.ROUTING_FAILED, error=error)
-        return Found(self._narrowed(rule, wanted.upper()), rule.endpoint)
+        policy = self._narrowed(rule, wanted.upper())
+        is_fixed = policy is not None and rule.methods is not None
+        return Found(policy, rule.endpoint, answers=answers_of(policy) if policy is not None and is_fixed else None)
 
     def _narrowed(self, rule: Rule, method: str) -> Policy | None:
         """The policy of the view, for just those methods of *rule* that a browser may remember together."""
@@ -157,17 +236,17 @@ class RouteTable:
         now = current_request()
         if now is None or now is around or current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
             return self.for_request(environ)
-        if request.url_rule is not None:
-            return self.policy_of(request.url_rule, request.method)
-        if isinstance(request.routing_exception, RequestRedirect):
-            return self.for_request(request.environ)
+        if now.url_rule is not None:
+            return self.policy_of(now.url_rule, now.method)
+        if isinstance(now.routing_exception, RequestRedirect):
+            return self.for_request(now.environ)
         return self.app_wide
 
     def for_request(self, environ: WSGIEnvironment) -> Policy | None:
         """The policy of the view that the request itself leads to; ``None`` if it is exempt."""
         method: str = environ.get("REQUEST_METHOD", "").upper()  # as Flask does
         try:
-            rule = _match(self._bind(environ), method)
+            rule = _match(self._bind(environ), None, method)
         except Exception:  # noqa: BLE001 - no view is reached, for whatever reason
             return self.app_wide
         return self.policy_of(rule, method)
@@ -184,12 +263,13 @@ def current_request() -> Request | None:
     return request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
 
 
-def _match(adapter: MapAdapter, method: str) -> Rule:
+def _match(adapter: MapAdapter, path: str | None, method: str) -> Rule:
     """The rule that a request with *method* leads to, also by redirects within host and mount.
+
+    *path* is another one than that which *adapter* was bound to.
 
     :raises HTTPException: if there is none.
     """
-    path: str | None = None
     for _ in range(_MOST_HOPS + 1):
         try:
             return adapter.match(path, method, return_rule=True)[0]

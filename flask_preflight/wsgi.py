@@ -5,27 +5,24 @@ The protocol is decided in :mod:`~flask_preflight.engine`; here is only what PEP
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Callable, Iterable, Mapping
-from http import HTTPStatus
 from posixpath import normpath
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakSet
 
 from flask_preflight import fetch
-from flask_preflight.engine import Decision, HeaderList, Outcome, Reason, RequestFacts, negotiate
+from flask_preflight.answers import REFUSAL, Answer, Answers, answers_of, prepare, status_line, vary_too
+from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
 from flask_preflight.explain import debug_answer, escape, escape_error
-from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
+    from logging import Logger
+
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
-
-logger = logging.getLogger("flask_preflight")
 
 # Where a middleware tells those further in that it acts on this request
 ACTING: Final = "flask_preflight.acting"
@@ -35,7 +32,26 @@ WANTED_HEADERS: Final = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
 
 _OWNED_PREFIX: Final = "access-control-"
 _EXPOSE_HEADERS: Final = fetch.EXPOSE_HEADERS.lower()
-_REFUSAL: Final = "This CORS preflight is refused.\n"
+
+# What most responses consist of, and nothing of CORS
+_COMMON: Final = frozenset(
+    {
+        "Cache-Control",
+        "Content-Disposition",
+        "Content-Encoding",
+        "Content-Language",
+        "Content-Length",
+        "Content-Type",
+        "Date",
+        "ETag",
+        "Expires",
+        "Last-Modified",
+        "Location",
+        "Server",
+        "Set-Cookie",
+        "WWW-Authenticate",
+    }
+)
 
 
 class CorsLayer:
@@ -56,7 +72,7 @@ class CorsLayer:
             return False
         if outer not in self._seen_inside:
             self._seen_inside.add(outer)
-            logger.warning("%r stands inside %r, which acts on the same requests: drop one of the two", self, outer)
+            log().warning("%r stands inside %r, which acts on the same requests: drop one of the two", self, outer)
         return True
 
     def __repr__(self) -> str:
@@ -80,8 +96,8 @@ class PreflightMiddleware(CorsLayer):
 
     def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None:
         super().__init__(app)
-        self.policy = policy
         self.debug = debug
+        self.policy = policy
 
     @property
     def policy(self) -> Policy | PolicyFinder:
@@ -95,55 +111,52 @@ class PreflightMiddleware(CorsLayer):
                 f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
             )
         self._policy = policy
+        self._answers = answers_of(policy) if isinstance(policy, Policy) else None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # Every request goes this way, so what is remembered is looked up here, with as few calls as can be.
-        in_force = self._policy  # read once, so that a request is never under two
-        policy = in_force if isinstance(in_force, Policy) else _find(in_force, environ)
-        if policy is None:
+        # Every request goes this way, so here are as few calls as can be.
+        answers = self._answers or self._find(environ)  # read once, so that a request is never under two policies
+        if answers is None:
             return self.app(environ, start_response)
-        origin: str | None = environ.get("HTTP_ORIGIN")
-        if origin is not None and environ["REQUEST_METHOD"] == "OPTIONS":
-            method: str | None = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
-            if method is not None:  # if another layer acts further out, it has answered this
-                headers: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-                answer: Answer | None = None
-                if len(origin) + len(method) + len(headers) <= LONGEST_REMEMBERED and not self.debug:
-                    answer = policy.remembered.get((origin, method, headers))
-                status, whole, body, _ = answer or answer_for(policy, read_facts(environ), debug=self.debug)
-                start_response(status, [*whole])  # lists of their own, since a server may change them
-                return [*body]
+        if WANTED_METHOD in environ and environ["REQUEST_METHOD"] == "OPTIONS":
+            origin: str | None = environ.get("HTTP_ORIGIN")
+            if origin is not None:  # if another layer acts further out, it has answered this
+                told = answers.tell(origin, environ[WANTED_METHOD], environ.get(WANTED_HEADERS, ""))
+                if told:
+                    start_response(answers.status, [(fetch.ALLOW_ORIGIN, answers.everyone or origin), *told])
+                    return []
+                answer = REFUSAL
+                if told is None or self.debug:
+                    facts = read_facts(environ)
+                    answer = answer_for(answers.policy, facts, decide(answers.policy, facts), debug=self.debug)
+                start_response(answer.status, [*answer.headers])  # lists of their own, since a server may change them
+                return [*answer.body]
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
-        short = origin is None or len(origin) <= LONGEST_REMEMBERED
-        added: HeaderList | None = policy.remembered.get(origin) if short else None
-        if added is None:
-            added = headers_for(policy, read_facts(environ))
+        if answers.ready:
+            added = answers.headers_for(environ.get("HTTP_ORIGIN"))
+        else:
+            added = decide_anew(answers, environ)
         environ[ACTING] = self
         try:
-            return self.app(environ, decorating(start_response, added))
+            return self.app(environ, decorating(start_response, answers, added))
         finally:
             environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
-
-def _find(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
-    found = find(environ)
-    if found is not None and not isinstance(found, Policy):
-        raise TypeError(f"{find!r} returned {found!r}; it must return a Policy or None")
-    return found
+    def _find(self, environ: WSGIEnvironment) -> Answers | None:
+        find = self._policy
+        found = find(environ) if not isinstance(find, Policy) else find
+        if found is None:
+            return None
+        if not isinstance(found, Policy):
+            raise TypeError(f"{find!r} returned {found!r}; it must return a Policy or None")
+        return answers_of(found)
 
 
 def read_facts(environ: WSGIEnvironment) -> RequestFacts:
     """The four things of a request that CORS is about."""
     get = environ.get
     return RequestFacts(get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), get(WANTED_METHOD), get(WANTED_HEADERS), environ)
-
-
-def _remember(policy: Policy, facts: RequestFacts, question: object, answer: object, headers: HeaderList) -> None:
-    """Keep *answer*, unless a callable is to be asked each time, or the request and *headers* are long together."""
-    length = sum(len(text) for text in facts[1:4] if text) + sum(len(name) + len(value) for name, value in headers)
-    if not policy.asks_anew and length <= LONGEST_REMEMBERED:
-        policy.remembered.keep(question, answer)
 
 
 def decide(policy: Policy, facts: RequestFacts) -> Decision:
@@ -156,74 +169,47 @@ def decide(policy: Policy, facts: RequestFacts) -> Decision:
     return decision
 
 
-def headers_for(policy: Policy, facts: RequestFacts) -> HeaderList:
-    """What the answer to an actual request is to carry; remembered by its origin, where it can be."""
-    added = decide(policy, facts).headers
-    _remember(policy, facts, facts.origin, added, added)
-    return added
-
-
-class Answer(NamedTuple):
-    """The answer to a preflight, ready to be sent time and again."""
-
-    status: str
-    headers: HeaderList
-    body: tuple[bytes, ...]
-    decision: Decision
-
-
-def answer_for(policy: Policy, facts: RequestFacts, reason: Reason | None = None, *, debug: bool) -> Answer:
-    """The answer to a preflight; remembered by its three headers, where it can be.
-
-    *reason* is what stands behind a method that the policy does not allow.
-    """
-    decision = decide(policy, facts)
-    if reason is not None and decision.reason is Reason.METHOD_NOT_ALLOWED:
-        decision = decision._replace(reason=reason)
-    answer = prepare(policy, facts, decision, debug=debug)
-    if not debug:
-        question = (facts.origin, facts.wanted_method, facts.wanted_headers or "")
-        _remember(policy, facts, question, answer, answer.headers)
-    return answer
-
-
-def prepare(policy: Policy, facts: RequestFacts, decision: Decision, *, debug: bool) -> Answer:
+def answer_for(policy: Policy, facts: RequestFacts, decision: Decision, *, debug: bool) -> Answer:
     """The answer to a preflight that says *decision*."""
-    status, headers, text = decision.status or 0, decision.headers, ""
-    if decision.outcome is Outcome.PREFLIGHT_REFUSED:
-        text = _REFUSAL
-        if debug:
-            status, headers, text = debug_answer(policy, facts, decision)
-    body = text.encode()
-    # A 204 has no type (wsgiref.validate minds) but a length, though HTTP asks for none: old Safaris wait for a body
-    # otherwise, and Werkzeug's linter minds.
-    described = () if status == 204 else (("Content-Type", "text/plain; charset=utf-8"),)
-    length = ("Content-Length", str(len(body)))
-    return Answer(_status_line(status), (*headers, *described, length), (body,) if body else (), decision)
+    if decision.outcome is Outcome.PREFLIGHT_GRANTED:
+        return prepare(status_line(policy.preflight_status), decision.headers)
+    if not debug:
+        return REFUSAL
+    status, headers, text = debug_answer(policy, facts, decision)
+    return prepare(status_line(status), headers, text)
 
 
-def _status_line(status: int) -> str:
-    try:
-        return f"{status} {HTTPStatus(status).phrase}"
-    except ValueError:
-        return f"{status} Success"
+def decide_anew(answers: Answers, environ: WSGIEnvironment) -> HeaderList:
+    """What a response to an actual request says, beside ``Vary``, where answers are not ready."""
+    headers = decide(answers.policy, read_facts(environ)).headers
+    return tuple(header for header in headers if header not in answers.vary)
 
 
-def decorating(start_response: StartResponse, added: HeaderList) -> StartResponse:
-    """*start_response* for the app, so that whatever it answers carries the headers *added*."""
+def decorating(start_response: StartResponse, answers: Answers, added: HeaderList) -> StartResponse:
+    """*start_response* for the app, so that whatever it answers carries the headers *added*, and the ``Vary``."""
 
     def decorated(
         status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
     ) -> Callable[[bytes], object]:
-        for name, _ in headers:
-            if not name or name[0] in "AaVv":  # Access-Control-* or Vary, perhaps
-                headers = add_headers(headers, added)
-                break
-        else:
-            headers = [*headers, *added]
-        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+        whole = decorate(headers, answers, added)
+        return start_response(status, whole) if exc_info is None else start_response(status, whole, exc_info)
 
     return decorated
+
+
+def decorate(headers: list[tuple[str, str]], answers: Answers, added: HeaderList) -> list[tuple[str, str]]:
+    """A new list of the app's *headers* and of what is *added*: as `add_headers`, with less work where there is less."""
+    vary: tuple[str, str] | None = None
+    for header in headers:
+        if header[0] not in _COMMON and header[0][:1] in "AaVv":  # Access-Control-* or Vary, perhaps
+            if vary is not None or header[0] != fetch.VARY or not answers.vary:
+                return add_headers(headers, (*added, *answers.vary))
+            vary = header
+    if vary is None:
+        return [*headers, *added, *answers.vary]
+    whole = [*headers, *added]
+    whole[headers.index(vary)] = answers.varied[vary[1]]
+    return whole
 
 
 def add_headers(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
@@ -260,22 +246,28 @@ def _merge_exposed(decided: dict[str, str], by_app: list[str]) -> None:
         decided[fetch.EXPOSE_HEADERS] = ", ".join(merged.values())
 
 
-def _merge_vary(headers: list[tuple[str, str]], value: str) -> None:
+def _merge_vary(headers: list[tuple[str, str]], added: str) -> None:
     places = [index for index, header in enumerate(headers) if header[0].lower() == "vary"]
-    present = [field.lower() for index in places for field in fetch.split_list(headers[index][1])]
-    if fetch.WILDCARD in present or value.lower() in present:
-        return
     if not places:
-        headers.append((fetch.VARY, value))
-        return
-    name, fields = headers[places[0]]
-    headers[places[0]] = (name, ", ".join([*fetch.split_list(fields), value]))
+        headers.append((fetch.VARY, added))
+    elif all(vary_too(headers[index][1], added) != headers[index][1] for index in places):  # so none names it already
+        name, fields = headers[places[0]]
+        headers[places[0]] = (name, vary_too(fields, added))
+
+
+def log() -> Logger:
+    """The logger of this package. :mod:`logging` takes longer to import than all else here."""
+    import logging
+
+    return logging.getLogger("flask_preflight")
 
 
 def log_failure(what: str, error: Exception) -> None:
     """Log on one line *what* failed by an exception of the user's own code, and where that was raised."""
+    import traceback
+
     places = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
-    logger.error("%s: %s at %s", what, escape_error(error), places[-1] if places else "an unknown place")
+    log().error("%s: %s at %s", what, escape_error(error), places[-1] if places else "an unknown place")
 
 
 # ---------------------------------------------------------------------------------------

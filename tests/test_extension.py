@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import itertools
 import json
 import logging
 import subprocess
 import sys
+import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -478,18 +478,20 @@ def test_every_answer_belongs_to_one_policy_whatever_other_threads_do() -> None:
             if done.is_set():
                 return
 
-    def ask(_: int) -> tuple[str, str]:
-        cors = preflight(app, "PUT", "/").cors
-        send(app, "PUT", "/")
-        return cors["Access-Control-Max-Age"], cors["Access-Control-Allow-Headers"].removeprefix("X-")
+    def ask(_: int) -> set[tuple[str, str]]:
+        answers = set()
+        while len(answers) < 10:
+            cors = preflight(app, "PUT", "/").cors
+            send(app, "PUT", "/")
+            answers.add((cors["Access-Control-Max-Age"], cors["Access-Control-Allow-Headers"].removeprefix("X-")))
+        return answers
 
     with ThreadPoolExecutor(5) as pool:
         swapping = pool.submit(reconfigure)
-        answers = list(pool.map(ask, range(200)))
+        answers = set().union(*pool.map(ask, range(4)))
         done.set()
         swapping.result()
     assert all(age == header for age, header in answers)
-    assert len(set(answers)) > 1
 
 
 def test_a_request_that_has_begun_keeps_its_policy() -> None:
