@@ -1,13 +1,14 @@
-"""Ready answers: what `negotiate` decides under one policy, taken apart, so that most requests need no new decision.
+"""Ready answers: what `negotiate` decides under one policy, in WSGI's form, and without deciding it again.
 
-A preflight is granted if its origin, its method, and its header names are, each by itself. The origin and the method are
-only looked up, and what is remembered goes by the header names alone: everybody is told the same but for their own
-origin, and all refusals are one. So new origins and methods, however many, cost nothing and drive nothing out.
+A preflight is granted if its origin, its method, and its header names are, each by itself. So the origin and the method
+are only looked up, and what is remembered goes by the header names alone: everybody is told the same but for their own
+origin, and all refusals are one. New origins and methods, however many, drive nothing out.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from flask_preflight import fetch
 from flask_preflight.engine import (
@@ -18,15 +19,19 @@ from flask_preflight.engine import (
     Outcome,
     RequestFacts,
     flaw_of_method,
-    grant_reading,
     negotiate,
 )
 from flask_preflight.memory import LONGEST_REMEMBERED, Memory
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origins
-from flask_preflight.policy import MAX_METHOD_LENGTH, Policy
+from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container
+    from collections.abc import Container
+
+    from _typeshed import OptExcInfo
+    from _typeshed.wsgi import StartResponse
+
+Decorator: TypeAlias = "Callable[[StartResponse], StartResponse]"
 
 
 class Answer(NamedTuple):
@@ -62,27 +67,31 @@ REFUSAL: Final = prepare("403 Forbidden", (VARY_PREFLIGHT,), "This CORS prefligh
 
 
 class Answers:
-    """What is answered under *policy*, if that is *ready*; where a callable is to be asked, each decision is a new one.
+    """What is answered under *policy*; not *ready* if a callable is to be asked each time.
 
-    - *origins* and *methods* are the allowed ones; *everyone* is ``*`` if that stands for the origin in answers.
+    Whoever is in a hurry may look by themselves before they call a method:
+
+    - *origins* and *methods* are the allowed ones. *everyone* is ``*`` if that stands in answers for the origin.
     - *told* is what a granted preflight is told behind its origin, by its ``Access-Control-Request-Headers``: ``()`` if
-      those are refused. *status* goes with it.
-    - *readable* is what a response says behind an allowed origin, *unreadable* what it says to all others, and *vary*
-      stands in both. *varied* merges it into the app's own ``Vary``.
+      these are refused. *status* goes with it. *otherwise* is what all others are told: ``()``, or ``None`` if that is
+      to be decided anew.
+    - *decorators* are those of allowed origins, and *plain* that of requests without an origin.
     """
 
     __slots__ = (
+        "_decorators",
+        "_told",
+        "_varied",
+        "decorators",
         "everyone",
         "methods",
         "origins",
+        "otherwise",
+        "plain",
         "policy",
-        "readable",
         "ready",
         "status",
         "told",
-        "unreadable",
-        "varied",
-        "vary",
     )
 
     def __init__(self, policy: Policy) -> None:
@@ -90,47 +99,86 @@ class Answers:
         self.policy = policy
         # with credentials, the answer under "*" names the one method that was asked for
         self.ready = not (callable(policy.allow_origins) or (any_method and policy.allow_credentials))
-        self.origins = _origins(policy)
-        self.methods = _Such(_is_sound) if any_method else frozenset(filter(_is_sound, policy.methods))
-        self.everyone = fetch.WILDCARD if policy.allow_origins == fetch.WILDCARD else ""
+        self.origins = _origins(policy) if self.ready else frozenset[str]()
+        # a few, which are compared and so not read to their end, however long one is that is asked for
+        self.methods = _Such(_is_sound) if any_method else tuple(filter(_is_sound, policy.methods))
+        self.everyone = fetch.WILDCARD if policy.allow_origins == fetch.WILDCARD else None
         self.status = status_line(policy.preflight_status)
-        self.told: Memory[str, HeaderList] = Memory()
-        self.readable = grant_reading(policy, "")[1:]
-        without_origin = negotiate(policy, RequestFacts("GET")).headers
-        self.vary = tuple(header for header in without_origin if header == VARY)
-        self.unreadable = tuple(header for header in without_origin if header != VARY)
-        self.varied = _Varied()
+        self._told: Memory[str, HeaderList] = Memory()
+        self.told = self._told.recent
+        self.otherwise: HeaderList | None = () if self.ready else None
+        self._varied: Memory[str, tuple[str, str]] = Memory()
+        self._decorators: Memory[str, Decorator] = Memory()
+        self.decorators = self._decorators.recent
+        self.plain = self.decorator(negotiate(policy, RequestFacts("GET")).headers) if self.ready else None
+
+    def answer(self, facts: RequestFacts) -> Answer | None:
+        """The answer to a preflight; ``None`` if that is to be decided anew."""
+        origin = facts.origin or ""
+        told = self.tell(origin, facts.wanted_method or "", facts.wanted_headers or "")
+        if told:
+            return Answer(self.status, ((fetch.ALLOW_ORIGIN, self.everyone or origin), *told))
+        return None if told is None else REFUSAL
 
     def tell(self, origin: str, method: str, headers: str) -> HeaderList | None:
-        """What a preflight is told behind its origin: ``()`` if it is refused, ``None`` if that must be decided anew."""
-        if not self.ready:
-            return None
-        if (
-            len(origin) > MAX_ORIGIN_LENGTH
-            or len(method) > MAX_METHOD_LENGTH
-            or len(headers) > MAX_REQUEST_HEADERS_LENGTH
-            or origin not in self.origins
-            or method not in self.methods
-        ):
+        """What a preflight is told behind its origin: ``()`` if refused, ``None`` if that is to be decided anew."""
+        if len(origin) > MAX_ORIGIN_LENGTH or origin not in self.origins or method not in self.methods:
+            return self.otherwise
+        if len(headers) > MAX_REQUEST_HEADERS_LENGTH:
             return ()
-        told = self.told.get(headers)
-        return self._decide(origin, method, headers) if told is None else told
-
-    def _decide(self, origin: str, method: str, headers: str) -> HeaderList:
-        told = self.told.recall(headers)
+        told = self._told.recall(headers)
         if told is None:
             decision = negotiate(self.policy, RequestFacts("OPTIONS", origin, method, headers))
             is_granted = decision.outcome is Outcome.PREFLIGHT_GRANTED
             told = prepare(self.status, decision.headers[1:]).headers if is_granted else ()
             if len(headers) + sum(len(name) + len(value) for name, value in told) <= LONGEST_REMEMBERED:
-                self.told.keep(headers, told)
+                self._told.keep(headers, told)
         return told
 
-    def headers_for(self, origin: str | None) -> HeaderList:
-        """What a response to an actual request says, beside *vary*."""
+    def decorator_for(self, origin: str | None) -> Decorator | None:
+        """What makes the answer to an actual request right; ``None`` if that is to be decided anew."""
         if origin is None or len(origin) > MAX_ORIGIN_LENGTH or origin not in self.origins:
-            return self.unreadable
-        return ((fetch.ALLOW_ORIGIN, self.everyone or origin), *self.readable)
+            return self.plain
+        decorator = self._decorators.recall(origin)
+        if decorator is None:
+            decorator = self.decorator(negotiate(self.policy, RequestFacts("GET", origin)).headers)
+            self._decorators.keep(origin, decorator)
+        return decorator
+
+    def decorator(self, added: HeaderList) -> Decorator:
+        """What wraps an app's ``start_response``, so that whatever the app answers carries the headers *added*."""
+        all_but_vary = tuple(header for header in added if header != VARY)
+        merges = added != all_but_vary
+        varied = self._varied.recent
+
+        def decorate(start_response: StartResponse) -> StartResponse:
+            def decorated(
+                status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+            ) -> Callable[[bytes], object]:
+                whole = None
+                place = 0
+                for header in headers:
+                    if header[0] not in _COMMON:
+                        if whole is None and header[0] == "Vary" and merges:
+                            whole = [*headers, *all_but_vary]
+                            whole[place] = varied.get(header[1]) or self._vary(header[1])
+                        elif header[0][:1] in "AaVv":  # Access-Control-* or another Vary, perhaps
+                            whole = add_headers(headers, added)
+                            break
+                    place += 1  # noqa: SIM113 - `enumerate` makes a tuple of each
+                if whole is None:
+                    whole = [*headers, *added]
+                return start_response(status, whole) if exc_info is None else start_response(status, whole, exc_info)
+
+            return decorated
+
+        return decorate
+
+    def _vary(self, by_app: str) -> tuple[str, str]:
+        merged = self._varied.recall(by_app) or (fetch.VARY, _vary_too(by_app, VARY[1]))
+        if len(by_app) <= LONGEST_REMEMBERED:
+            self._varied.keep(by_app, merged)
+        return merged
 
 
 def answers_of(policy: Policy) -> Answers:
@@ -164,17 +212,78 @@ def _is_sound(method: str) -> bool:
     return flaw_of_method(method) is None
 
 
-class _Varied(Memory[str, tuple[str, str]]):
-    """The header ``Vary`` by what the app says in it."""
+# ---------------------------------------------------------------------------------------
+# Headers of the app's and ours
+# ---------------------------------------------------------------------------------------
 
-    def __missing__(self, by_app: str) -> tuple[str, str]:
-        merged = fetch.VARY, vary_too(by_app, VARY[1])
-        if len(by_app) <= LONGEST_REMEMBERED:
-            self.keep(by_app, merged)
-        return merged
+_OWNED_PREFIX: Final = "access-control-"
+_EXPOSE_HEADERS: Final = fetch.EXPOSE_HEADERS.lower()
+
+# What most responses consist of; nothing of it is ours
+_COMMON: Final = frozenset(
+    {
+        "Cache-Control",
+        "Content-Disposition",
+        "Content-Encoding",
+        "Content-Language",
+        "Content-Length",
+        "Content-Type",
+        "Date",
+        "ETag",
+        "Expires",
+        "Last-Modified",
+        "Location",
+        "Server",
+        "Set-Cookie",
+        "WWW-Authenticate",
+    }
+)
 
 
-def vary_too(fields: str, name: str) -> str:
+def add_headers(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
+    """A new list of *headers* with those of a decision: ``Access-Control-*`` replaced, ``Vary`` merged.
+
+    What the app exposes itself stays exposed, where the origin is allowed at all.
+    """
+    kept: list[tuple[str, str]] = []
+    exposed: list[str] = []
+    for header in headers:
+        name = header[0].lower()
+        if not name.startswith(_OWNED_PREFIX):
+            kept.append(header)
+        elif name == _EXPOSE_HEADERS:
+            exposed += fetch.split_list(header[1])
+    decided = dict(added)
+    vary = decided.pop(fetch.VARY, None)
+    if exposed and fetch.ALLOW_ORIGIN in decided:
+        _merge_exposed(decided, exposed)
+    kept += decided.items()
+    if vary is not None:
+        _merge_vary(kept, vary)
+    return kept
+
+
+def _merge_exposed(decided: dict[str, str], by_app: list[str]) -> None:
+    names = fetch.split_list(decided.get(fetch.EXPOSE_HEADERS, "")) + by_app
+    if fetch.ALLOW_CREDENTIALS in decided:  # then browsers take '*' for a name
+        names = [name for name in names if name != fetch.WILDCARD]
+    merged: dict[str, str] = {}
+    for name in filter(fetch.is_token, names):
+        merged.setdefault(name.lower(), name)
+    if merged:
+        decided[fetch.EXPOSE_HEADERS] = ", ".join(merged.values())
+
+
+def _merge_vary(headers: list[tuple[str, str]], added: str) -> None:
+    places = [index for index, header in enumerate(headers) if header[0].lower() == "vary"]
+    if not places:
+        headers.append((fetch.VARY, added))
+    elif all(_vary_too(headers[index][1], added) != headers[index][1] for index in places):  # so none names it already
+        name, fields = headers[places[0]]
+        headers[places[0]] = (name, _vary_too(fields, added))
+
+
+def _vary_too(fields: str, name: str) -> str:
     """The value *fields* of ``Vary``, with *name*: https://httpwg.org/specs/rfc9110.html#field.vary"""
     present = fetch.split_list(fields)
     if fetch.WILDCARD in present or name.lower() in map(str.lower, present):

@@ -27,8 +27,7 @@ from flask_preflight.wsgi import (
     CorsLayer,
     answer_for,
     decide,
-    decide_anew,
-    decorate,
+    decorator_for,
     log,
     log_failure,
     read_facts,
@@ -249,9 +248,7 @@ class _FlaskLayer(CorsLayer):
             policy = table.for_response(asked, around)
             if policy is None:
                 return start_response(status, headers, exc_info)
-            answers = answers_of(policy)
-            added = answers.headers_for(origin) if answers.ready else decide_anew(answers, asked)
-            return start_response(status, decorate(headers, answers, added), exc_info)
+            return decorator_for(answers_of(policy), asked)(start_response)(status, headers, exc_info)
 
         environ[ACTING] = self
         try:

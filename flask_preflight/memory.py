@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
@@ -12,25 +12,31 @@ MOST_REMEMBERED: Final = 1024
 LONGEST_REMEMBERED: Final = 1024
 
 
-class Memory(dict[Question, Answer]):
-    """Answers by question. Once it is half full, what is not asked for again makes room for what is new.
+class Memory(Generic[Question, Answer]):
+    """Answers by question; those not asked for again make room for new ones.
 
-    So a flood takes no memory, and what others ask for is found all the same: look it up here, and if it is not here,
-    with `recall`.
+    Whoever is in a hurry looks into *recent*, a plain dictionary that stays the same object, and asks `recall` if there
+    is nothing. A flood takes no more room than anything else, and what others ask for outlives it.
     """
 
     def __init__(self) -> None:
+        self.recent: dict[Question, Answer] = {}
         self._fading: dict[Question, Answer] = {}
 
+    def __len__(self) -> int:
+        return len(self.recent) + len(self._fading)
+
     def keep(self, question: Question, answer: Answer) -> None:
-        if len(self) >= MOST_REMEMBERED // 2:
-            self._fading = self.copy()
-            self.clear()
-        self[question] = answer
+        if len(self.recent) >= MOST_REMEMBERED // 2:
+            self._fading = self.recent.copy()
+            self.recent.clear()
+        self.recent[question] = answer
 
     def recall(self, question: Question) -> Answer | None:
-        """The answer if it has not been forgotten yet; and then it is here again."""
-        answer = self._fading.get(question)
-        if answer is not None:
-            self.keep(question, answer)
+        """The answer, unless it is forgotten; and then it is recent again."""
+        answer = self.recent.get(question)
+        if answer is None:
+            answer = self._fading.pop(question, None)
+            if answer is not None:
+                self.keep(question, answer)
         return answer

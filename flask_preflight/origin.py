@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import cache, cached_property
 from typing import Final, NamedTuple, final
 
@@ -133,7 +133,7 @@ class Origins(tuple[str, ...]):
 
     def match(self, origin: str) -> bool:
         """Whether *origin*, anything that a client may have sent, is one of these."""
-        if origin in self.listed or origin in self._met:
+        if origin in self.listed or self._met.recall(origin):
             return True
         if not self.patterns or not self._cover(origin):
             return False

@@ -51,8 +51,10 @@ class _DataclassFields:
         from dataclasses import make_dataclass
 
         defaults = owner.__init__.__kwdefaults__ or {}
-        like = make_dataclass("Policy", [(name, owner.__annotations__[name], defaults[name]) for name in FIELDS])  # type: ignore[misc]
-        return like.__dataclass_fields__
+        listed = [(name, owner.__annotations__[name], defaults[name]) for name in FIELDS]
+        like: Any = make_dataclass("Policy", listed)
+        found: dict[str, Field[Any]] = like.__dataclass_fields__
+        return found
 
 
 @final

@@ -161,7 +161,7 @@ class RouteTable:
             config["SERVER_NAME"],
             trusted if trusted is None else tuple(trusted),
         )
-        found = known.found.get(question)
+        found = known.found.recent.get(question)
         if found is not None and "HTTP_UPGRADE" not in environ:
             return found
         # without a host, the server's address counts; and an upgrade may lead to another route
@@ -189,7 +189,7 @@ class RouteTable:
 
     def _adapter(self, known: _Known, site: tuple[object, ...], environ: WSGIEnvironment) -> MapAdapter:
         """An adapter for *site*, whose own path and method nobody looks at; most of a match is to make one."""
-        adapter = known.adapters.get(site) or known.adapters.recall(site)
+        adapter = known.adapters.recall(site)
         if adapter is None:
             adapter = self._bind(environ)
             known.adapters.keep(site, adapter)

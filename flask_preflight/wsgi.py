@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakSet
 
 from flask_preflight import fetch
-from flask_preflight.answers import REFUSAL, Answer, Answers, answers_of, prepare, status_line, vary_too
-from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
+from flask_preflight.answers import REFUSAL, Answer, Answers, answers_of, prepare, status_line
+from flask_preflight.engine import Decision, Outcome, RequestFacts, negotiate
 from flask_preflight.explain import debug_answer, escape, escape_error
+from flask_preflight.memory import LONGEST_REMEMBERED
+from flask_preflight.origin import MAX_ORIGIN_LENGTH
 from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
     from logging import Logger
 
-    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from flask_preflight.answers import Decorator
 
 PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 
@@ -29,29 +32,7 @@ ACTING: Final = "flask_preflight.acting"
 
 WANTED_METHOD: Final = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
 WANTED_HEADERS: Final = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
-
-_OWNED_PREFIX: Final = "access-control-"
-_EXPOSE_HEADERS: Final = fetch.EXPOSE_HEADERS.lower()
-
-# What most responses consist of, and nothing of CORS
-_COMMON: Final = frozenset(
-    {
-        "Cache-Control",
-        "Content-Disposition",
-        "Content-Encoding",
-        "Content-Language",
-        "Content-Length",
-        "Content-Type",
-        "Date",
-        "ETag",
-        "Expires",
-        "Last-Modified",
-        "Location",
-        "Server",
-        "Set-Cookie",
-        "WWW-Authenticate",
-    }
-)
+_ALLOW_ORIGIN: Final = fetch.ALLOW_ORIGIN
 
 
 class CorsLayer:
@@ -111,46 +92,87 @@ class PreflightMiddleware(CorsLayer):
                 f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
             )
         self._policy = policy
-        self._answers = answers_of(policy) if isinstance(policy, Policy) else None
+        self._answers = answers_of(policy) if isinstance(policy, Policy) else _UNREADY
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # Every request goes this way, so here are as few calls as can be.
-        answers = self._answers or self._find(environ)  # read once, so that a request is never under two policies
-        if answers is None:
+        # Every request goes this way, so it looks for ready answers by itself, with as few calls as can be.
+        answers = self._answers  # read once, so that a request is never under two policies
+        if (
+            "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+            and environ["REQUEST_METHOD"] == "OPTIONS"
+            and "HTTP_ORIGIN" in environ
+        ):  # if another layer acts further out, it has answered this
+            origin: str = environ["HTTP_ORIGIN"]
+            if (
+                len(origin) <= MAX_ORIGIN_LENGTH
+                and origin in answers.origins
+                and environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods
+            ):
+                wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+                told = answers.told.get(wanted) if len(wanted) <= LONGEST_REMEMBERED else None
+            else:
+                told = answers.otherwise
+            if told:
+                # lists of their own, since a server may change them
+                start_response(answers.status, [(_ALLOW_ORIGIN, answers.everyone or origin), *told])
+                return []
+            if told is None or self.debug:
+                return self._answer(answers, environ, start_response)
+            start_response(_REFUSED, [*_REFUSED_HEADERS])
+            return [_REFUSED_BODY]
+        if ACTING in environ and self._find(answers, environ) is not None and self.stands_back(environ):
             return self.app(environ, start_response)
-        if WANTED_METHOD in environ and environ["REQUEST_METHOD"] == "OPTIONS":
-            origin: str | None = environ.get("HTTP_ORIGIN")
-            if origin is not None:  # if another layer acts further out, it has answered this
-                told = answers.tell(origin, environ[WANTED_METHOD], environ.get(WANTED_HEADERS, ""))
-                if told:
-                    start_response(answers.status, [(fetch.ALLOW_ORIGIN, answers.everyone or origin), *told])
-                    return []
-                answer = REFUSAL
-                if told is None or self.debug:
-                    facts = read_facts(environ)
-                    answer = answer_for(answers.policy, facts, decide(answers.policy, facts), debug=self.debug)
-                start_response(answer.status, [*answer.headers])  # lists of their own, since a server may change them
-                return [*answer.body]
-        if ACTING in environ and self.stands_back(environ):
-            return self.app(environ, start_response)
-        if answers.ready:
-            added = answers.headers_for(environ.get("HTTP_ORIGIN"))
-        else:
-            added = decide_anew(answers, environ)
+        decorate = answers.plain
+        if "HTTP_ORIGIN" in environ:
+            origin = environ["HTTP_ORIGIN"]
+            if len(origin) <= MAX_ORIGIN_LENGTH and origin in answers.origins:
+                decorate = answers.decorators.get(origin)
+        if decorate is None:
+            decorate = self._decide(answers, environ)
+            if decorate is None:
+                return self.app(environ, start_response)
         environ[ACTING] = self
         try:
-            return self.app(environ, decorating(start_response, answers, added))
+            return self.app(environ, decorate(start_response))
         finally:
             environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
-    def _find(self, environ: WSGIEnvironment) -> Answers | None:
-        find = self._policy
-        found = find(environ) if not isinstance(find, Policy) else find
+    def _find(self, answers: Answers, environ: WSGIEnvironment) -> Answers | None:
+        if answers is not _UNREADY:
+            return answers
+        policy = self._policy
+        found = policy if isinstance(policy, Policy) else policy(environ)
+        if found is not None and not isinstance(found, Policy):
+            raise TypeError(f"{policy!r} returned {found!r}; it must return a Policy or None")
+        return None if found is None else answers_of(found)
+
+    def _answer(self, answers: Answers, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a preflight whose answer was not found at once."""
+        found = self._find(answers, environ)
         if found is None:
-            return None
-        if not isinstance(found, Policy):
-            raise TypeError(f"{find!r} returned {found!r}; it must return a Policy or None")
-        return answers_of(found)
+            return self.app(environ, start_response)
+        facts = read_facts(environ)
+        answer = found.answer(facts)
+        if answer is None or (self.debug and answer is REFUSAL):
+            answer = answer_for(found.policy, facts, decide(found.policy, facts), debug=self.debug)
+        start_response(answer.status, [*answer.headers])
+        return [*answer.body]
+
+    def _decide(self, answers: Answers, environ: WSGIEnvironment) -> Decorator | None:
+        found = self._find(answers, environ)
+        return None if found is None else decorator_for(found, environ)
+
+
+_REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
+
+# Where the policy is still to be found
+_UNREADY: Final = Answers(Policy(allow_origins=lambda *_: False))
+
+
+def decorator_for(answers: Answers, environ: WSGIEnvironment) -> Decorator:
+    """What makes the answer to an actual request right."""
+    ready = answers.decorator_for(environ.get("HTTP_ORIGIN"))
+    return ready or answers.decorator(decide(answers.policy, read_facts(environ)).headers)
 
 
 def read_facts(environ: WSGIEnvironment) -> RequestFacts:
@@ -177,82 +199,6 @@ def answer_for(policy: Policy, facts: RequestFacts, decision: Decision, *, debug
         return REFUSAL
     status, headers, text = debug_answer(policy, facts, decision)
     return prepare(status_line(status), headers, text)
-
-
-def decide_anew(answers: Answers, environ: WSGIEnvironment) -> HeaderList:
-    """What a response to an actual request says, beside ``Vary``, where answers are not ready."""
-    headers = decide(answers.policy, read_facts(environ)).headers
-    return tuple(header for header in headers if header not in answers.vary)
-
-
-def decorating(start_response: StartResponse, answers: Answers, added: HeaderList) -> StartResponse:
-    """*start_response* for the app, so that whatever it answers carries the headers *added*, and the ``Vary``."""
-
-    def decorated(
-        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-    ) -> Callable[[bytes], object]:
-        whole = decorate(headers, answers, added)
-        return start_response(status, whole) if exc_info is None else start_response(status, whole, exc_info)
-
-    return decorated
-
-
-def decorate(headers: list[tuple[str, str]], answers: Answers, added: HeaderList) -> list[tuple[str, str]]:
-    """A new list of the app's *headers* and of what is *added*: as `add_headers`, with less work where there is less."""
-    vary: tuple[str, str] | None = None
-    for header in headers:
-        if header[0] not in _COMMON and header[0][:1] in "AaVv":  # Access-Control-* or Vary, perhaps
-            if vary is not None or header[0] != fetch.VARY or not answers.vary:
-                return add_headers(headers, (*added, *answers.vary))
-            vary = header
-    if vary is None:
-        return [*headers, *added, *answers.vary]
-    whole = [*headers, *added]
-    whole[headers.index(vary)] = answers.varied[vary[1]]
-    return whole
-
-
-def add_headers(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
-    """A new list of *headers* with those of a decision: ``Access-Control-*`` replaced, ``Vary`` merged.
-
-    What the app exposes itself stays exposed, where the origin is allowed at all.
-    """
-    kept: list[tuple[str, str]] = []
-    exposed: list[str] = []
-    for header in headers:
-        name = header[0].lower()
-        if not name.startswith(_OWNED_PREFIX):
-            kept.append(header)
-        elif name == _EXPOSE_HEADERS:
-            exposed += fetch.split_list(header[1])
-    decided = dict(added)
-    vary = decided.pop(fetch.VARY, None)
-    if exposed and fetch.ALLOW_ORIGIN in decided:
-        _merge_exposed(decided, exposed)
-    kept += decided.items()
-    if vary is not None:
-        _merge_vary(kept, vary)
-    return kept
-
-
-def _merge_exposed(decided: dict[str, str], by_app: list[str]) -> None:
-    names = fetch.split_list(decided.get(fetch.EXPOSE_HEADERS, "")) + by_app
-    if fetch.ALLOW_CREDENTIALS in decided:  # then browsers take '*' for a name
-        names = [name for name in names if name != fetch.WILDCARD]
-    merged: dict[str, str] = {}
-    for name in filter(fetch.is_token, names):
-        merged.setdefault(name.lower(), name)
-    if merged:
-        decided[fetch.EXPOSE_HEADERS] = ", ".join(merged.values())
-
-
-def _merge_vary(headers: list[tuple[str, str]], added: str) -> None:
-    places = [index for index, header in enumerate(headers) if header[0].lower() == "vary"]
-    if not places:
-        headers.append((fetch.VARY, added))
-    elif all(vary_too(headers[index][1], added) != headers[index][1] for index in places):  # so none names it already
-        name, fields = headers[places[0]]
-        headers[places[0]] = (name, vary_too(fields, added))
 
 
 def log() -> Logger:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import logging
 import subprocess
 import sys
-import itertools
 import threading
 import weakref
 from collections.abc import Callable, Iterator

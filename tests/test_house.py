@@ -27,7 +27,7 @@ LAYERS = {
     "engine": ("fetch origin policy", ""),
     "answers": ("fetch memory origin policy engine", ""),
     "explain": ("fetch origin policy engine", ""),
-    "wsgi": ("fetch policy engine answers explain", ""),
+    "wsgi": ("fetch memory origin policy engine answers explain", ""),
     "marks": ("policy", "flask"),
     "routes": ("problems memory policy engine answers marks", "flask werkzeug"),
     "extension": ("fetch problems policy engine answers explain wsgi routes", "blinker flask werkzeug"),

@@ -25,7 +25,8 @@ from werkzeug.middleware.lint import LintMiddleware
 from werkzeug.test import EnvironBuilder
 
 from flask_preflight import Policy, PreflightMiddleware, by_path
-from flask_preflight.wsgi import add_headers, log_failure
+from flask_preflight.answers import add_headers
+from flask_preflight.wsgi import log_failure
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
