@@ -126,7 +126,9 @@ class Answers:
             return self.otherwise
         if len(headers) > MAX_REQUEST_HEADERS_LENGTH:
             return ()
-        told = self._told.recall(headers)
+        told = self.told.get(headers)
+        if told is None:
+            told = self._told.recall(headers)
         if told is None:
             decision = negotiate(self.policy, RequestFacts("OPTIONS", origin, method, headers))
             is_granted = decision.outcome is Outcome.PREFLIGHT_GRANTED
@@ -139,7 +141,9 @@ class Answers:
         """What makes the answer to an actual request right; ``None`` if that is to be decided anew."""
         if origin is None or len(origin) > MAX_ORIGIN_LENGTH or origin not in self.origins:
             return self.plain
-        decorator = self._decorators.recall(origin)
+        decorator = self.decorators.get(origin)
+        if decorator is None:
+            decorator = self._decorators.recall(origin)
         if decorator is None:
             decorator = self.decorator(negotiate(self.policy, RequestFacts("GET", origin)).headers)
             self._decorators.keep(origin, decorator)

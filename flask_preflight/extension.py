@@ -14,16 +14,16 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RuleFactory
 
 from flask_preflight import fetch
-from flask_preflight.answers import REFUSAL, answers_of
+from flask_preflight.answers import answers_of
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, refuse_preflight
 from flask_preflight.explain import explain, nearest_origin
+from flask_preflight.memory import LONGEST_REMEMBERED
+from flask_preflight.origin import MAX_ORIGIN_LENGTH
 from flask_preflight.policy import FIELDS, Policy, keep, merge
 from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
-from flask_preflight.routes import Found, RouteTable, current_request
+from flask_preflight.routes import Found, RouteTable, as_asked, current_request, what_is_asked
 from flask_preflight.wsgi import (
     ACTING,
-    WANTED_HEADERS,
-    WANTED_METHOD,
     CorsLayer,
     answer_for,
     decide,
@@ -50,10 +50,12 @@ preflight_granted = _signals.signal("preflight-granted")
 #: Sent for each refused preflight as ``send(app, decision=..., environ=...)``.
 preflight_refused = _signals.signal("preflight-refused")
 
+_ALLOW_ORIGIN: Final = fetch.ALLOW_ORIGIN
+
 _NAME: Final = "preflight"
 _PREFIX: Final = "PREFLIGHT_"
 
-# The request as this layer has got it
+# What this layer was asked, for layers further in
 _ASKED: Final = "flask_preflight.asked"
 
 # How many layers of middleware are searched for ProxyFix; some object might be its own
@@ -99,7 +101,7 @@ class Preflight:
             logger.warning("ProxyFix of %r is inside of Preflight, which so sees the proxy's host: apply it later", app)
         app.extensions[_NAME] = state
         state.watch_routes()
-        app.wsgi_app = _FlaskLayer(app.wsgi_app, state)  # type: ignore[method-assign]  # Flask's way to add middleware
+        app.wsgi_app = _FlaskLayer(app.wsgi_app, state).wsgi_app  # type: ignore[method-assign]  # Flask's way to add middleware
 
     def verify(self, app: Flask) -> None:
         """Check the policies of all views, as the first request does. Worth a line in every app's tests.
@@ -232,29 +234,44 @@ class _FlaskLayer(CorsLayer):
         super().__init__(app)
         self._state = state
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """What Flask calls: a method, as it was before, and so without a call more."""
         table = self._state.table or self._state.settle()  # read once, so that a request is never under two
+        if (
+            "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+            and environ["REQUEST_METHOD"] == "OPTIONS"
+            and "HTTP_ORIGIN" in environ
+        ):
+            # As in `PreflightMiddleware`, the answer is looked for here; the method has been found already.
+            origin: str = environ["HTTP_ORIGIN"]
+            answers = table.ready_for(environ)
+            if answers is not None and len(origin) <= MAX_ORIGIN_LENGTH and origin in answers.origins:
+                wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+                told = answers.told.get(wanted) if len(wanted) <= LONGEST_REMEMBERED else None
+                if told and not preflight_granted.receivers:
+                    start_response(answers.status, [(_ALLOW_ORIGIN, answers.everyone or origin), *told])
+                    return []
+            return self._answer(table, environ, start_response)
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
-        origin: str | None = environ.get("HTTP_ORIGIN")
-        if origin is not None and WANTED_METHOD in environ and environ["REQUEST_METHOD"] == "OPTIONS":
-            return self._answer_preflight(table, environ, start_response)
-        asked = environ[_ASKED] = environ.copy()  # mounts further in change what they are given
+        asked = environ[_ASKED] = what_is_asked(environ)
         around = current_request()
 
         def decorated(
             status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
         ) -> Callable[[bytes], object]:
-            policy = table.for_response(asked, around)
+            policy = table.for_response(environ, asked, around)
             if policy is None:
                 return start_response(status, headers, exc_info)
-            return decorator_for(answers_of(policy), asked)(start_response)(status, headers, exc_info)
+            answers = answers_of(policy)
+            decorate = answers.decorator_for(asked[0]) or decorator_for(answers, as_asked(environ, asked))
+            return decorate(start_response)(status, headers, exc_info)
 
         environ[ACTING] = self
         try:
             return self.app(environ, decorated)
         except Exception:
-            if origin is not None:
+            if asked[0] is not None:
                 logger.warning(
                     "An exception leaves the app, so its answer is made further out and has no CORS headers: the"
                     " browser will call that a CORS error, and the cause is in the traceback."
@@ -265,44 +282,38 @@ class _FlaskLayer(CorsLayer):
 
     def acts_on(self, environ: WSGIEnvironment) -> bool:
         # Preflights come no further, or without a word of this layer, so this is another request.
-        return (self._state.table or self._state.settle()).for_request(environ.get(_ASKED, environ)) is not None
+        table = self._state.table or self._state.settle()
+        asked = environ.get(_ASKED)
+        return table.for_request(as_asked(environ, asked) if asked else environ) is not None
 
-    def _answer_preflight(
-        self, table: RouteTable, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        origin, method = environ["HTTP_ORIGIN"], environ[WANTED_METHOD]
-        found = table.for_preflight(environ, method)
-        answers = found.answers
-        if answers is not None:
-            told = answers.tell(origin, method, environ.get(WANTED_HEADERS, ""))
-            if told and not preflight_granted.receivers:
-                start_response(answers.status, [(fetch.ALLOW_ORIGIN, answers.everyone or origin), *told])
-                return []
-            if told is not None and not told and not self._tells_of_refusals():
-                start_response(REFUSAL.status, [*REFUSAL.headers])
-                return [*REFUSAL.body]
+    def _answer(self, table: RouteTable, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer a preflight that is not just granted, or that somebody wants to hear of."""
+        facts, debug = read_facts(environ), self._state.app.debug
+        found = table.for_preflight(environ, facts.wanted_method or "")
         if found.policy is None:
             return self.app(environ, start_response)
-        return self._decide(found, found.policy, environ, start_response)
+        answer = None
+        if found.answers is not None and not (debug or self._is_heard()):
+            answer = found.answers.answer(facts)
+        if answer is None:
+            decision = _decide(found, found.policy, facts)
+            self._tell(found, facts, decision)
+            answer = answer_for(found.policy, facts, decision, debug=debug)
+        start_response(answer.status, [*answer.headers])
+        return [*answer.body]
 
-    def _tells_of_refusals(self) -> bool:
-        return self._state.app.debug or bool(preflight_refused.receivers) or logger.isEnabledFor(logging.INFO)
+    def _is_heard(self) -> bool:
+        """Whether anybody listens to decisions."""
+        return bool(preflight_granted.receivers or preflight_refused.receivers) or logger.isEnabledFor(logging.INFO)
 
-    def _decide(
-        self, found: Found, policy: Policy, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
-        app, facts = self._state.app, read_facts(environ)
-        decision = _decide(found, policy, facts)
-        if decision.outcome is Outcome.PREFLIGHT_GRANTED:
-            signal = preflight_granted
-        else:
+    def _tell(self, found: Found, facts: RequestFacts, decision: Decision) -> None:
+        """Tell whoever listens."""
+        signal = preflight_granted
+        if decision.outcome is Outcome.PREFLIGHT_REFUSED:
             signal = preflight_refused
             self._log_refusal(found, facts, decision)
         if signal.receivers:
-            signal.send(app, decision=decision, environ=environ)
-        answer = answer_for(policy, facts, decision, debug=app.debug)
-        start_response(answer.status, [*answer.headers])
-        return [*answer.body]
+            signal.send(self._state.app, decision=decision, environ=facts.environ)
 
     def _log_refusal(self, found: Found, facts: RequestFacts, decision: Decision) -> None:
         """Log each cause once: a stranger who repeats or varies a request adds no line."""

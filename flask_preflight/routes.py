@@ -8,7 +8,7 @@ has matched already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from flask import Flask, current_app, has_request_context, request
@@ -22,7 +22,7 @@ from flask_preflight.answers import Answers, answers_of
 from flask_preflight.engine import Reason, flaw_of_method
 from flask_preflight.marks import Mark, marks_of_blueprint, marks_of_view, place_of_view
 from flask_preflight.memory import LONGEST_REMEMBERED, Memory
-from flask_preflight.policy import Policy, merge
+from flask_preflight.policy import MAX_METHOD_LENGTH, Policy, merge
 from flask_preflight.problems import PolicyError, Problem
 
 if TYPE_CHECKING:
@@ -36,38 +36,51 @@ _MOST_HOPS: Final = 5
 _COMMON_METHODS: Final = frozenset(name.upper() for name in http_method_funcs)
 
 
-# All of a preflight that a route can depend on: path, method, host, scheme, and mount; and what Flask is told of hosts
-Question: TypeAlias = tuple[str | None, str, str | None, str, str | None, str | None, tuple[str, ...] | None]
+# What a request was before mounts and others further in could change it: origin, method, mount, and path
+Asked: TypeAlias = tuple[str | None, str, str, str]
 
 
-class Found(NamedTuple):
+class Found:
     """What a preflight is judged by: a *policy*, or ``None`` to leave it alone, and *reason*, if the route refuses.
 
-    *answers* are those of a policy that is asked again and again.
+    *answers* are those under a policy that stays and allows the method.
     """
 
-    policy: Policy | None
-    endpoint: str | None = None
-    reason: Reason | None = None
-    error: Exception | None = None
-    answers: Answers | None = None
+    __slots__ = ("answers", "endpoint", "error", "policy", "reason")
+
+    def __init__(
+        self,
+        policy: Policy | None,
+        endpoint: str | None = None,
+        *,
+        reason: Reason | None = None,
+        error: Exception | None = None,
+        answers: Answers | None = None,
+    ) -> None:
+        self.policy = policy
+        self.endpoint = endpoint
+        self.reason = reason
+        self.error = error
+        self.answers = answers
 
 
 class _Known:
-    """What Flask's routing has said, until a route is added; nothing if that need not hold for the next request."""
+    """What Flask's routing has said, until a route is added."""
 
     def __init__(self) -> None:
-        self.found: Memory[Question, Found] = Memory()
+        # By path, method, and host, where nothing else of a request decides
+        self.found: Memory[tuple[str, str, str], Found] = Memory()
+        # By all that goes into one, where path and method are asked of it anew
         self.adapters: Memory[tuple[object, ...], MapAdapter] = Memory()
-        self.can_grow = False
+        self.keeps_found = self.keeps_adapters = False
 
-
-def _routes_by_itself(app: Flask) -> bool:
-    """Whether the routing of *app* is Flask's and Werkzeug's own, with nothing in it that could say something else."""
-    overridden = type(app).create_url_adapter is not Flask.create_url_adapter or "create_url_adapter" in vars(app)
-    own = type(app.url_map) is Map and {*app.url_map.converters.values()} <= {*DEFAULT_CONVERTERS.values()}
-    rules = app.url_map.iter_rules()
-    return own and not overridden and all(type(rule) is Rule and not callable(rule.redirect_to) for rule in rules)
+    def look_at(self, app: Flask) -> None:
+        """Find out what may be kept: nothing, if somebody's own code takes part in the routing."""
+        own = type(app).create_url_adapter is Flask.create_url_adapter and "create_url_adapter" not in vars(app)
+        own = own and type(app.url_map) is Map and {*app.url_map.converters.values()} <= {*DEFAULT_CONVERTERS.values()}
+        rules = app.url_map.iter_rules()
+        self.keeps_adapters = own and all(type(rule) is Rule and not callable(rule.redirect_to) for rule in rules)
+        self.keeps_found = self.keeps_adapters and not (app.url_map.host_matching or app.subdomain_matching)
 
 
 class RouteTable:
@@ -147,70 +160,80 @@ class RouteTable:
 
     # -- preflights -----------------------------------------------------------------------
 
+    def ready_for(self, environ: WSGIEnvironment) -> Answers | None:
+        """The answers to a preflight for which a route was found lately that allows its method."""
+        known = self._known
+        wanted: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
+        if known is None or len(wanted) > MAX_METHOD_LENGTH or "HTTP_UPGRADE" in environ:
+            return None
+        try:
+            if self.app.config["TRUSTED_HOSTS"]:
+                return None
+            return known.found.recent[environ["PATH_INFO"], wanted, environ["HTTP_HOST"]].answers
+        except KeyError:
+            return None
+
     def for_preflight(self, environ: WSGIEnvironment, wanted: str) -> Found:
         """What a preflight that announces the method *wanted* is judged by."""
         known = self._known or self._begin()  # read before anything is matched: a route may be added meanwhile
-        config, get = self.app.config, environ.get
-        trusted = config.get("TRUSTED_HOSTS")
-        question: Question = (
-            get("PATH_INFO"),
-            wanted,
-            get("HTTP_HOST"),
-            environ["wsgi.url_scheme"],
-            get("SCRIPT_NAME"),
-            config["SERVER_NAME"],
-            trusted if trusted is None else tuple(trusted),
-        )
-        found = known.found.recent.get(question)
-        if found is not None and "HTTP_UPGRADE" not in environ:
-            return found
-        # without a host, the server's address counts; and an upgrade may lead to another route
-        if not known.can_grow or question[2] is None or "HTTP_UPGRADE" in environ:
-            return self._find(lambda: self._bind(environ), None, wanted)
-        return self._find_and_keep(known, question, environ, wanted)
+        # Without a host, the server's address counts; and an upgrade may lead to another route.
+        is_usual = "HTTP_HOST" in environ and "HTTP_UPGRADE" not in environ
+        if flaw_of_method(wanted) is not None:
+            return Found(self.app_wide)
+        if not (is_usual and known.keeps_adapters):
+            return self._find(lambda: self._bind(environ), None, wanted)[0]
+        question = (environ.get("PATH_INFO", ""), wanted, environ["HTTP_HOST"])
+        keeps_found = known.keeps_found and not self.app.config.get("TRUSTED_HOSTS")
+        found = known.found.recall(question) if keeps_found else None
+        if found is None:
+            found, is_straight = self._find(lambda: self._adapter(known, environ), get_path_info(environ), wanted)
+            is_short = sum(map(len, question)) <= LONGEST_REMEMBERED
+            if keeps_found and is_straight and is_short and found.answers is not None:
+                known.found.keep(question, found)
+        return found
 
     def routes_have_changed(self) -> None:
-        """Forget what routes said."""
+        """Forget what the routing has said."""
         self._known = None
 
     def _begin(self) -> _Known:
         known = self._known = _Known()
-        known.can_grow = _routes_by_itself(self.app)  # only now, so that no route comes in between
+        known.look_at(self.app)  # only now, so that no route comes in between
         return known
 
-    def _find_and_keep(self, known: _Known, question: Question, environ: WSGIEnvironment, wanted: str) -> Found:
-        found = known.found.recall(question)
-        if found is None:
-            found = self._find(lambda: self._adapter(known, question[2:], environ), get_path_info(environ), wanted)
-            is_short = sum(len(text) for text in question[:5] if text) <= LONGEST_REMEMBERED
-            if found.answers is not None and is_short:
-                known.found.keep(question, found)
-        return found
-
-    def _adapter(self, known: _Known, site: tuple[object, ...], environ: WSGIEnvironment) -> MapAdapter:
-        """An adapter for *site*, whose own path and method nobody looks at; most of a match is to make one."""
+    def _adapter(self, known: _Known, environ: WSGIEnvironment) -> MapAdapter:
+        """An adapter to be asked for any path and method: most of a match is to make one."""
+        config = self.app.config
+        site = (
+            environ["HTTP_HOST"],
+            environ["wsgi.url_scheme"],
+            environ.get("SCRIPT_NAME", ""),
+            config["SERVER_NAME"],
+            *(config.get("TRUSTED_HOSTS") or ()),
+        )
         adapter = known.adapters.recall(site)
         if adapter is None:
             adapter = self._bind(environ)
             known.adapters.keep(site, adapter)
         return adapter
 
-    def _find(self, bind: Callable[[], MapAdapter], path: str | None, wanted: str) -> Found:
-        if flaw_of_method(wanted) is not None:
-            return Found(self.app_wide)
+    def _find(self, bind: Callable[[], MapAdapter], path: str | None, wanted: str) -> tuple[Found, bool]:
+        """What is found, and whether a route leads there straight on."""
         try:
-            rule = _match(bind(), path, wanted)
+            rule, is_straight = _match(bind(), path, wanted)
         except MethodNotAllowed as error:
             there = self.app_wide.with_methods(error.valid_methods or ())
-            return Found(there, reason=Reason.METHOD_NOT_ROUTED)
+            return Found(there, reason=Reason.METHOD_NOT_ROUTED), False
         except HTTPException:  # no such URL or host: the request itself shall get through to Flask's answer
             anything = self.app_wide.allow_methods is None
-            return Found(self.app_wide.with_methods([wanted]) if anything else self.app_wide)
+            return Found(self.app_wide.with_methods([wanted]) if anything else self.app_wide), False
         except Exception as error:  # noqa: BLE001 - converters and redirects of the app's own may raise what they like
-            return Found(self.app_wide, reason=Reason.ROUTING_FAILED, error=error)
+            return Found(self.app_wide, reason=Reason.ROUTING_FAILED, error=error), False
         policy = self._narrowed(rule, wanted.upper())
-        is_fixed = policy is not None and rule.methods is not None
-        return Found(policy, rule.endpoint, answers=answers_of(policy) if policy is not None and is_fixed else None)
+        answers = None if policy is None or rule.methods is None else answers_of(policy)
+        if answers is not None and wanted not in answers.methods:
+            answers = None
+        return Found(policy, rule.endpoint, answers=answers), is_straight
 
     def _narrowed(self, rule: Rule, method: str) -> Policy | None:
         """The policy of the view, for just those methods of *rule* that a browser may remember together."""
@@ -228,14 +251,14 @@ class RouteTable:
 
     # -- responses ------------------------------------------------------------------------
 
-    def for_response(self, environ: WSGIEnvironment, around: Request | None) -> Policy | None:
+    def for_response(self, environ: WSGIEnvironment, asked: Asked, around: Request | None) -> Policy | None:
         """The policy of the view that has made the response which is just starting; ``None`` if it is exempt.
 
         *around* was Flask's current request before the app was called, as when a view or a test calls an app.
         """
         now = current_request()
         if now is None or now is around or current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
-            return self.for_request(environ)
+            return self.for_request(as_asked(environ, asked))
         if now.url_rule is not None:
             return self.policy_of(now.url_rule, now.method)
         if isinstance(now.routing_exception, RequestRedirect):
@@ -246,7 +269,7 @@ class RouteTable:
         """The policy of the view that the request itself leads to; ``None`` if it is exempt."""
         method: str = environ.get("REQUEST_METHOD", "").upper()  # as Flask does
         try:
-            rule = _match(self._bind(environ), None, method)
+            rule, _ = _match(self._bind(environ), None, method)
         except Exception:  # noqa: BLE001 - no view is reached, for whatever reason
             return self.app_wide
         return self.policy_of(rule, method)
@@ -258,21 +281,35 @@ class RouteTable:
         return adapter
 
 
+def what_is_asked(environ: WSGIEnvironment) -> Asked:
+    """What `as_asked` needs of a request."""
+    get = environ.get
+    return get("HTTP_ORIGIN"), environ["REQUEST_METHOD"], get("SCRIPT_NAME", ""), get("PATH_INFO", "")
+
+
+def as_asked(environ: WSGIEnvironment, asked: Asked) -> WSGIEnvironment:
+    """A copy of *environ* as it was at first."""
+    origin, method, mount, path = asked
+    before = {**environ, "HTTP_ORIGIN": origin, "REQUEST_METHOD": method, "SCRIPT_NAME": mount, "PATH_INFO": path}
+    if origin is None:
+        del before["HTTP_ORIGIN"]
+    return before
+
+
 def current_request() -> Request | None:
     """The request that Flask's context is of, if there is one."""
     return request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
 
 
-def _match(adapter: MapAdapter, path: str | None, method: str) -> Rule:
-    """The rule that a request with *method* leads to, also by redirects within host and mount.
+def _match(adapter: MapAdapter, path: str | None, method: str) -> tuple[Rule, bool]:
+    """The rule that a request with *method* leads to, also by redirects within host and mount, and whether by none.
 
-    *path* is another one than that which *adapter* was bound to.
-
+    :param path: another one than that which *adapter* was bound to.
     :raises HTTPException: if there is none.
     """
-    for _ in range(_MOST_HOPS + 1):
+    for hops in range(_MOST_HOPS + 1):
         try:
-            return adapter.match(path, method, return_rule=True)[0]
+            return adapter.match(path, method, return_rule=True)[0], not hops
         except RequestRedirect as redirect:
             path = _path_within(adapter, redirect.new_url)
     raise NotFound

@@ -30,8 +30,6 @@ PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 # Where a middleware tells those further in that it acts on this request
 ACTING: Final = "flask_preflight.acting"
 
-WANTED_METHOD: Final = "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
-WANTED_HEADERS: Final = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"
 _ALLOW_ORIGIN: Final = fetch.ALLOW_ORIGIN
 
 
@@ -178,7 +176,8 @@ def decorator_for(answers: Answers, environ: WSGIEnvironment) -> Decorator:
 def read_facts(environ: WSGIEnvironment) -> RequestFacts:
     """The four things of a request that CORS is about."""
     get = environ.get
-    return RequestFacts(get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), get(WANTED_METHOD), get(WANTED_HEADERS), environ)
+    method, headers = get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"), get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
+    return RequestFacts(get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), method, headers, environ)
 
 
 def decide(policy: Policy, facts: RequestFacts) -> Decision:

@@ -821,7 +821,7 @@ class Deferring:
 @pytest.mark.parametrize("build", [slashes, blueprints, redirects, methods_split_within_one_view])
 def test_without_flasks_context_the_request_is_matched_anew(build: Callable[[], Flask]) -> None:
     app = build()
-    layer: Any = app.wsgi_app
+    layer: Any = vars(app)["wsgi_app"].__self__
     layer.app = Deferring(layer.app)
     for row in TABLE[build]:
         check(app, row)
@@ -830,7 +830,7 @@ def test_without_flasks_context_the_request_is_matched_anew(build: Callable[[], 
 def test_a_request_around_the_call_is_not_the_one_to_judge_by() -> None:
     """As when a view calls its own app, or a test runs within a context of the app."""
     app = slashes()
-    layer: Any = app.wsgi_app
+    layer: Any = vars(app)["wsgi_app"].__self__
     layer.app = Deferring(layer.app)
     with app.test_request_context("/file", method="PUT"):
         for row in TABLE[slashes]:
