@@ -14,14 +14,13 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RuleFactory
 
 from flask_preflight import fetch
-from flask_preflight.answers import answers_of
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, refuse_preflight
 from flask_preflight.explain import explain, nearest_origin
 from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.origin import MAX_ORIGIN_LENGTH
 from flask_preflight.policy import FIELDS, Policy, keep, merge
 from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
-from flask_preflight.routes import Found, RouteTable, as_asked, current_request, what_is_asked
+from flask_preflight.routes import Found, RouteTable, as_asked, current_request
 from flask_preflight.wsgi import (
     ACTING,
     CorsLayer,
@@ -254,16 +253,16 @@ class _FlaskLayer(CorsLayer):
             return self._answer(table, environ, start_response)
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
-        asked = environ[_ASKED] = what_is_asked(environ)
+        get = environ.get
+        asked = environ[_ASKED] = get("HTTP_ORIGIN"), get("SCRIPT_NAME", ""), get("PATH_INFO", "")
         around = current_request()
 
         def decorated(
             status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
         ) -> Callable[[bytes], object]:
-            policy = table.for_response(environ, asked, around)
-            if policy is None:
+            answers = table.for_response(environ, asked, around)
+            if answers is None:
                 return start_response(status, headers, exc_info)
-            answers = answers_of(policy)
             decorate = answers.decorator_for(asked[0]) or decorator_for(answers, as_asked(environ, asked))
             return decorate(start_response)(status, headers, exc_info)
 

@@ -36,8 +36,8 @@ _MOST_HOPS: Final = 5
 _COMMON_METHODS: Final = frozenset(name.upper() for name in http_method_funcs)
 
 
-# What a request was before mounts and others further in could change it: origin, method, mount, and path
-Asked: TypeAlias = tuple[str | None, str, str, str]
+# What a request was before mounts further in could change it: its origin, mount, and path
+Asked: TypeAlias = tuple[str | None, str, str]
 
 
 class Found:
@@ -91,6 +91,7 @@ class RouteTable:
         self.app_wide = policy
         self._by_marks: dict[tuple[Mark, ...], Policy | None] = {(): policy}
         self._by_view: dict[tuple[str, str], Policy | None] = {}
+        self._for_responses: dict[tuple[str, str], Answers | None] = {}
         self._for_preflights: dict[tuple[int, str], tuple[Rule, Policy | None]] = {}
         self._known: _Known | None = None
 
@@ -251,19 +252,34 @@ class RouteTable:
 
     # -- responses ------------------------------------------------------------------------
 
-    def for_response(self, environ: WSGIEnvironment, asked: Asked, around: Request | None) -> Policy | None:
-        """The policy of the view that has made the response which is just starting; ``None`` if it is exempt.
+    def for_response(self, environ: WSGIEnvironment, asked: Asked, around: Request | None) -> Answers | None:
+        """The answers under the policy of the view whose response is just starting; ``None`` if it is exempt.
 
         *around* was Flask's current request before the app was called, as when a view or a test calls an app.
         """
-        now = current_request()
-        if now is None or now is around or current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
-            return self.for_request(as_asked(environ, asked))
-        if now.url_rule is not None:
-            return self.policy_of(now.url_rule, now.method)
+        try:
+            now = _get_current_request()
+        except RuntimeError:
+            now = None
+        if now is None or now is around:
+            return _answers_if(self.for_request(as_asked(environ, asked)))
+        rule = now.url_rule
+        if rule is not None and rule.map is self.app.url_map:  # so it is this app's request
+            try:
+                return self._for_responses[rule.endpoint, now.method]
+            except KeyError:
+                return self._keep_for_responses(rule, now.method)
+        if current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
+            return _answers_if(self.for_request(as_asked(environ, asked)))
         if isinstance(now.routing_exception, RequestRedirect):
-            return self.for_request(now.environ)
-        return self.app_wide
+            return _answers_if(self.for_request(now.environ))
+        return answers_of(self.app_wide)
+
+    def _keep_for_responses(self, rule: Rule, method: str) -> Answers | None:
+        answers = _answers_if(self.policy_of(rule, method))
+        if rule.methods is not None:  # else anybody could make up methods to be remembered
+            self._for_responses[rule.endpoint, method] = answers
+        return answers
 
     def for_request(self, environ: WSGIEnvironment) -> Policy | None:
         """The policy of the view that the request itself leads to; ``None`` if it is exempt."""
@@ -281,24 +297,24 @@ class RouteTable:
         return adapter
 
 
-def what_is_asked(environ: WSGIEnvironment) -> Asked:
-    """What `as_asked` needs of a request."""
-    get = environ.get
-    return get("HTTP_ORIGIN"), environ["REQUEST_METHOD"], get("SCRIPT_NAME", ""), get("PATH_INFO", "")
-
-
 def as_asked(environ: WSGIEnvironment, asked: Asked) -> WSGIEnvironment:
     """A copy of *environ* as it was at first."""
-    origin, method, mount, path = asked
-    before = {**environ, "HTTP_ORIGIN": origin, "REQUEST_METHOD": method, "SCRIPT_NAME": mount, "PATH_INFO": path}
-    if origin is None:
-        del before["HTTP_ORIGIN"]
-    return before
+    origin, mount, path = asked
+    before = {**environ, "SCRIPT_NAME": mount, "PATH_INFO": path}
+    return before if origin is None else {**before, "HTTP_ORIGIN": origin}
+
+
+def _answers_if(policy: Policy | None) -> Answers | None:
+    return None if policy is None else answers_of(policy)
+
+
+# Behind Flask's proxy, which would look the request up for each of its attributes
+_get_current_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
 
 
 def current_request() -> Request | None:
     """The request that Flask's context is of, if there is one."""
-    return request._get_current_object() if has_request_context() else None  # type: ignore[attr-defined]
+    return _get_current_request() if has_request_context() else None
 
 
 def _match(adapter: MapAdapter, path: str | None, method: str) -> tuple[Rule, bool]:
