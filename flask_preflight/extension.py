@@ -10,6 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from blinker import Namespace
+from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RuleFactory
 
@@ -20,7 +21,7 @@ from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.origin import MAX_ORIGIN_LENGTH
 from flask_preflight.policy import FIELDS, Policy, keep, merge
 from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
-from flask_preflight.routes import Found, RouteTable, as_asked, current_request
+from flask_preflight.routes import Found, RouteTable, current_request
 from flask_preflight.wsgi import (
     ACTING,
     CorsLayer,
@@ -35,7 +36,6 @@ from flask_preflight.wsgi import (
 if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from flask import Flask
     from typing_extensions import Unpack
 
     from flask_preflight.policy import PolicyChanges
@@ -54,7 +54,7 @@ _ALLOW_ORIGIN: Final = fetch.ALLOW_ORIGIN
 _NAME: Final = "preflight"
 _PREFIX: Final = "PREFLIGHT_"
 
-# What this layer was asked, for layers further in
+# The request as this layer has got it, for layers further in
 _ASKED: Final = "flask_preflight.asked"
 
 # How many layers of middleware are searched for ProxyFix; some object might be its own
@@ -232,6 +232,7 @@ class _FlaskLayer(CorsLayer):
     def __init__(self, app: WSGIApplication, state: _AppState) -> None:
         super().__init__(app)
         self._state = state
+        self._flasks_own = app if getattr(app, "__func__", None) is Flask.wsgi_app else None
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """What Flask calls: a method, as it was before, and so without a call more."""
@@ -253,24 +254,28 @@ class _FlaskLayer(CorsLayer):
             return self._answer(table, environ, start_response)
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
-        get = environ.get
-        asked = environ[_ASKED] = get("HTTP_ORIGIN"), get("SCRIPT_NAME", ""), get("PATH_INFO", "")
-        around = current_request()
+        asked, around = environ, None
+        if self.app is not self._flasks_own:  # what stands in between may change the environ, or answer by itself
+            asked, around = environ.copy(), current_request()
+            environ[_ASKED] = asked
+        sender: str | None = environ.get("HTTP_ORIGIN")
 
         def decorated(
             status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
         ) -> Callable[[bytes], object]:
-            answers = table.for_response(environ, asked, around)
+            answers = table.for_response(asked, around)
             if answers is None:
                 return start_response(status, headers, exc_info)
-            decorate = answers.decorator_for(asked[0]) or decorator_for(answers, as_asked(environ, asked))
+            decorate = answers.plain if sender is None else answers.decorators.get(sender)
+            if decorate is None:
+                decorate = answers.decorator_for(sender) or decorator_for(answers, asked)
             return decorate(start_response)(status, headers, exc_info)
 
         environ[ACTING] = self
         try:
             return self.app(environ, decorated)
         except Exception:
-            if asked[0] is not None:
+            if sender is not None:
                 logger.warning(
                     "An exception leaves the app, so its answer is made further out and has no CORS headers: the"
                     " browser will call that a CORS error, and the cause is in the traceback."
@@ -282,8 +287,7 @@ class _FlaskLayer(CorsLayer):
     def acts_on(self, environ: WSGIEnvironment) -> bool:
         # Preflights come no further, or without a word of this layer, so this is another request.
         table = self._state.table or self._state.settle()
-        asked = environ.get(_ASKED)
-        return table.for_request(as_asked(environ, asked) if asked else environ) is not None
+        return table.for_response(environ.get(_ASKED, environ), None) is not None
 
     def _answer(self, table: RouteTable, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight that is not just granted, or that somebody wants to hear of."""

@@ -8,7 +8,7 @@ has matched already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 from flask import Flask, current_app, has_request_context, request
@@ -34,10 +34,6 @@ _MOST_HOPS: Final = 5
 
 # What a rule is checked for that takes any method
 _COMMON_METHODS: Final = frozenset(name.upper() for name in http_method_funcs)
-
-
-# What a request was before mounts further in could change it: its origin, mount, and path
-Asked: TypeAlias = tuple[str | None, str, str]
 
 
 class Found:
@@ -252,7 +248,7 @@ class RouteTable:
 
     # -- responses ------------------------------------------------------------------------
 
-    def for_response(self, environ: WSGIEnvironment, asked: Asked, around: Request | None) -> Answers | None:
+    def for_response(self, environ: WSGIEnvironment, around: Request | None) -> Answers | None:
         """The answers under the policy of the view whose response is just starting; ``None`` if it is exempt.
 
         *around* was Flask's current request before the app was called, as when a view or a test calls an app.
@@ -262,7 +258,7 @@ class RouteTable:
         except RuntimeError:
             now = None
         if now is None or now is around:
-            return _answers_if(self.for_request(as_asked(environ, asked)))
+            return _answers_if(self.for_request(environ))
         rule = now.url_rule
         if rule is not None and rule.map is self.app.url_map:  # so it is this app's request
             try:
@@ -270,7 +266,7 @@ class RouteTable:
             except KeyError:
                 return self._keep_for_responses(rule, now.method)
         if current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
-            return _answers_if(self.for_request(as_asked(environ, asked)))
+            return _answers_if(self.for_request(environ))
         if isinstance(now.routing_exception, RequestRedirect):
             return _answers_if(self.for_request(now.environ))
         return answers_of(self.app_wide)
@@ -295,13 +291,6 @@ class RouteTable:
         if adapter is None:  # an override of the app's, since there is a request
             raise NotFound
         return adapter
-
-
-def as_asked(environ: WSGIEnvironment, asked: Asked) -> WSGIEnvironment:
-    """A copy of *environ* as it was at first."""
-    origin, mount, path = asked
-    before = {**environ, "SCRIPT_NAME": mount, "PATH_INFO": path}
-    return before if origin is None else {**before, "HTTP_ORIGIN": origin}
 
 
 def _answers_if(policy: Policy | None) -> Answers | None:
