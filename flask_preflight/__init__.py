@@ -12,7 +12,6 @@ One request, from the outside in::
 Each file builds on those below it. :mod:`flask_preflight.browser` plays the other side, for tests.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, negotiate
@@ -49,6 +48,8 @@ __all__ = [
 if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
 
     def __getattr__(name):
+        from importlib import import_module
+
         for module in ("marks", "extension"):
             if name in __all__ and hasattr(found := import_module(f"flask_preflight.{module}"), name):
                 return getattr(found, name)

@@ -8,7 +8,7 @@ origin, and all refusals are one. New origins and methods, however many, drive n
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from flask_preflight import fetch
 from flask_preflight.engine import (
@@ -122,10 +122,8 @@ class Answers:
 
     def tell(self, origin: str, method: str, headers: str) -> HeaderList | None:
         """What a preflight is told behind its origin: ``()`` if refused, ``None`` if that is to be decided anew."""
-        if len(origin) > MAX_ORIGIN_LENGTH or origin not in self.origins or method not in self.methods:
+        if is_too_long(origin, headers) or origin not in self.origins or method not in self.methods:
             return self.otherwise
-        if len(headers) > MAX_REQUEST_HEADERS_LENGTH:
-            return ()
         told = self.told.get(headers)
         if told is None:
             told = self._told.recall(headers)
@@ -193,6 +191,11 @@ def answers_of(policy: Policy) -> Answers:
     return answers
 
 
+def is_too_long(origin: str, headers: str) -> bool:
+    """Whether a preflight is refused for its mere length; a method is compared, so not read to its end either."""
+    return len(origin) > MAX_ORIGIN_LENGTH or len(headers) > MAX_REQUEST_HEADERS_LENGTH
+
+
 class _Such:
     """All that *are*, for ``in``."""
 
@@ -201,14 +204,14 @@ class _Such:
     def __init__(self, are: Callable[[str], bool]) -> None:
         self._are = are
 
-    def __contains__(self, text: object) -> bool:
-        return isinstance(text, str) and self._are(text)
+    def __contains__(self, text: Any) -> bool:
+        return self._are(text)
 
 
 def _origins(policy: Policy) -> Container[str]:
     origins = policy.allow_origins
     if not isinstance(origins, Origins):
-        return _Such(lambda _: True)
+        return _Such(lambda origin: len(origin) <= MAX_ORIGIN_LENGTH)
     return _Such(origins.match) if origins.patterns else origins.listed
 
 

@@ -161,7 +161,11 @@ def refuse_preflight(reason: Reason, passed: HeaderList = (), error: Exception |
 
 def flaw_of_method(method: str) -> Reason | None:
     """Why no browser asks for *method*, whatever the server; nobody else need look at it then."""
-    if len(method) > MAX_METHOD_LENGTH or method == fetch.WILDCARD or not fetch.is_token(method):
+    if len(method) > MAX_METHOD_LENGTH:
+        return Reason.METHOD_MALFORMED
+    if method in fetch.NORMALIZED_METHODS:  # so most of them
+        return None
+    if method == fetch.WILDCARD or not fetch.is_token(method):
         return Reason.METHOD_MALFORMED
     return Reason.METHOD_FORBIDDEN if fetch.is_forbidden_method(method) else None
 

@@ -242,16 +242,17 @@ class _FlaskLayer(CorsLayer):
             and environ["REQUEST_METHOD"] == "OPTIONS"
             and "HTTP_ORIGIN" in environ
         ):
-            # As in `PreflightMiddleware`, the answer is looked for here; the method has been found already.
+            # As in `PreflightMiddleware`, the answer is looked for here; that the method is allowed is known already.
             origin: str = environ["HTTP_ORIGIN"]
-            answers = table.ready_for(environ)
+            found = table.known_for(environ) or table.for_preflight(environ)
+            answers = found.answers
             if answers is not None and len(origin) <= MAX_ORIGIN_LENGTH and origin in answers.origins:
                 wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
                 told = answers.told.get(wanted) if len(wanted) <= LONGEST_REMEMBERED else None
                 if told and not preflight_granted.receivers:
                     start_response(answers.status, [(_ALLOW_ORIGIN, answers.everyone or origin), *told])
                     return []
-            return self._answer(table, environ, start_response)
+            return self._answer(found, environ, start_response)
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
         asked, around = environ, None
@@ -289,12 +290,11 @@ class _FlaskLayer(CorsLayer):
         table = self._state.table or self._state.settle()
         return table.for_response(environ.get(_ASKED, environ), None) is not None
 
-    def _answer(self, table: RouteTable, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _answer(self, found: Found, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight that is not just granted, or that somebody wants to hear of."""
-        facts, debug = read_facts(environ), self._state.app.debug
-        found = table.for_preflight(environ, facts.wanted_method or "")
         if found.policy is None:
             return self.app(environ, start_response)
+        facts, debug = read_facts(environ), self._state.app.debug
         answer = None
         if found.answers is not None and not (debug or self._is_heard()):
             answer = found.answers.answer(facts)

@@ -47,7 +47,9 @@ NULL_ORIGIN: Final = "null"
 # https://fetch.spec.whatwg.org/#concept-method, https://fetch.spec.whatwg.org/#header-name
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
-_NOT_IN_VALUE = re.compile("[\0\r\n]|[^\0-\xff]")
+# The patterns below are those of the browser's side. `re` compiles them when they are first used: it takes longer than
+# all else that is imported here, and servers need none.
+_NOT_IN_VALUE = "[\0\r\n]|[^\0-\xff]"
 
 # HTTP tab or space: https://fetch.spec.whatwg.org/#http-tab-or-space
 TAB_OR_SPACE: Final = "\t "
@@ -71,7 +73,7 @@ def is_header_value(text: str) -> bool:
 
     Bytes travel as Latin-1, as in WSGI. White space at the ends is for the caller to strip.
     """
-    return _NOT_IN_VALUE.search(text) is None
+    return re.search(_NOT_IN_VALUE, text) is None
 
 
 def split_list(value: str) -> list[str]:
@@ -85,7 +87,7 @@ def split_list(value: str) -> list[str]:
 
 # A comma, a quoted string (which may lack its end), or a run of anything else:
 # https://fetch.spec.whatwg.org/#collect-an-http-quoted-string
-_PIECE = re.compile(r"""("(?:[^"\\]|\\.)*(?:"|\\?\Z)|[^",]+)|,""", re.DOTALL)
+_PIECE = r"""(?s)("(?:[^"\\]|\\.)*(?:"|\\?\Z)|[^",]+)|,"""
 
 
 def split_outside_quotes(value: str) -> list[str]:
@@ -93,7 +95,7 @@ def split_outside_quotes(value: str) -> list[str]:
 
     https://fetch.spec.whatwg.org/#header-value-get-decode-and-split
     """
-    commas = [piece.start() for piece in _PIECE.finditer(value) if piece[1] is None]
+    commas = [piece.start() for piece in re.finditer(_PIECE, value) if piece[1] is None]
     starts = [0, *(comma + 1 for comma in commas)]
     return [value[a:b].strip(TAB_OR_SPACE) for a, b in zip(starts, [*commas, len(value)], strict=True)]
 
@@ -122,7 +124,7 @@ SAFELISTED_METHODS: Final = frozenset({"GET", "HEAD", "POST"})
 _FORBIDDEN_METHODS = frozenset({"CONNECT", "TRACE", "TRACK"})
 
 # https://fetch.spec.whatwg.org/#concept-method-normalize: what browsers upper-case. PATCH is not there.
-_NORMALIZED_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
+NORMALIZED_METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"})
 
 
 def is_forbidden_method(method: str) -> bool:
@@ -134,7 +136,7 @@ def normalize_method(method: str) -> str:
     """*method* as a browser sends it: ``put`` becomes ``PUT``, ``patch`` stays ``patch``."""
     upper = method.upper()
     # `str.upper` also makes ASCII of some letters beyond it
-    return upper if upper in _NORMALIZED_METHODS and method.isascii() else method
+    return upper if upper in NORMALIZED_METHODS and method.isascii() else method
 
 
 # ---------------------------------------------------------------------------------------
@@ -231,17 +233,17 @@ _SAFELISTED_VALUE_LENGTH = 128
 SAFELISTED_VALUES_LENGTH: Final = 1024
 
 # https://fetch.spec.whatwg.org/#cors-unsafe-request-header-byte
-_UNSAFE_BYTE = re.compile(r"""[\0-\x08\x0a-\x1f"():<>?@\[\\\]{}\x7f]""")
+_UNSAFE_BYTE = r"""[\0-\x08\x0a-\x1f"():<>?@\[\\\]{}\x7f]"""
 
-_LANGUAGE_VALUE = re.compile(r"[0-9A-Za-z *,\-.;=]*")
+_LANGUAGE_VALUE = r"[0-9A-Za-z *,\-.;=]*"
 
 # https://mimesniff.spec.whatwg.org/#parse-a-mime-type, as far as the essence; parameters cannot fail
-_MIME_ESSENCE = re.compile(rf"[\t\n\r ]*({_TOKEN.pattern}/{_TOKEN.pattern})[\t\n\r ]*(?:;.*)?", re.DOTALL)
+_MIME_ESSENCE = rf"(?s)[\t\n\r ]*({_TOKEN.pattern}/{_TOKEN.pattern})[\t\n\r ]*(?:;.*)?"
 
 _SAFELISTED_MIME_TYPES = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 
 # https://fetch.spec.whatwg.org/#simple-range-header-value, with a start and without white space
-_SIMPLE_RANGE = re.compile("bytes=([0-9]+)-([0-9]*)")
+_SIMPLE_RANGE = "bytes=([0-9]+)-([0-9]*)"
 
 
 def is_safelisted_request_header(name: str, value: str) -> bool:
@@ -251,20 +253,20 @@ def is_safelisted_request_header(name: str, value: str) -> bool:
 
 
 def _is_safe_accept(value: str) -> bool:
-    return _UNSAFE_BYTE.search(value) is None
+    return re.search(_UNSAFE_BYTE, value) is None
 
 
 def _is_safe_language(value: str) -> bool:
-    return _LANGUAGE_VALUE.fullmatch(value) is not None
+    return re.fullmatch(_LANGUAGE_VALUE, value) is not None
 
 
 def _is_safe_content_type(value: str) -> bool:
-    match = _MIME_ESSENCE.fullmatch(value)
+    match = re.fullmatch(_MIME_ESSENCE, value)
     return _is_safe_accept(value) and match is not None and match[1].lower() in _SAFELISTED_MIME_TYPES
 
 
 def _is_safe_range(value: str) -> bool:
-    match = _SIMPLE_RANGE.fullmatch(value)
+    match = re.fullmatch(_SIMPLE_RANGE, value)
     return match is not None and (not match[2] or int(match[1]) <= int(match[2]))
 
 

@@ -10,7 +10,6 @@ its own text, so ten thousand of them cost the same as one.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable, Iterable
 from functools import cache, cached_property
@@ -37,7 +36,7 @@ _ORIGIN = re.compile(
 # https://url.spec.whatwg.org/#ends-in-a-number-checker: such a host is an IPv4 address or nothing
 _ENDS_IN_NUMBER = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"  # seldom needed, and so compiled by `re` when it is
 
 
 class Origin(NamedTuple):
@@ -82,12 +81,14 @@ def _is_canonical(origin: Origin) -> bool:
         return False
     if origin.has_domain:
         return len(host.removesuffix(".")) <= _MAX_DOMAIN_LENGTH
-    return _IPV4.fullmatch(host) is not None or host == _canonical_ipv6(host)
+    return re.fullmatch(_IPV4, host) is not None or host == _canonical_ipv6(host)
 
 
 def _canonical_ipv6(host: str) -> str | None:
+    from ipaddress import IPv6Address  # long to import, and seldom needed
+
     try:
-        return f"[{fetch.serialize_ipv6(int(ipaddress.IPv6Address(host.strip('[]'))))}]"
+        return f"[{fetch.serialize_ipv6(int(IPv6Address(host.strip('[]'))))}]"
     except ValueError:
         return None
 
@@ -260,21 +261,21 @@ class _Pieces(NamedTuple):
     rest: str
 
 
-_WOULD_BE_ORIGIN = re.compile(
-    r"(?:(?P<scheme>[^:/]*)://)?"
+# Compiled by `re` when first used
+_WOULD_BE_ORIGIN = (
+    r"(?s)(?:(?P<scheme>[^:/]*)://)?"
     r"(?:(?P<user_info>[^/?#]*)@)?"
     r"(?P<host>\[[^\]]*\]|[^:/?#\\]*)"
     r"(?P<port>:[^/?#\\]*)?"
-    r"(?P<rest>.*)",
-    re.DOTALL,
+    r"(?P<rest>.*)"
 )
 
-_REGEX_SIGNS = re.compile(r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-")
+_REGEX_SIGNS = r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-"
 
 
 def _looks_like_regex(pieces: _Pieces) -> bool:
     follows_host = pieces.rest[:1]
-    signs = _REGEX_SIGNS.search(f"{pieces.scheme}://{pieces.host}{pieces.port}")
+    signs = re.search(_REGEX_SIGNS, f"{pieces.scheme}://{pieces.host}{pieces.port}")
     return signs is not None or follows_host not in {"", "/", "?", "#"}
 
 
@@ -320,7 +321,7 @@ def diagnose(text: str) -> Flaw:
         return flaw(text, "origin-separator", [part for part in re.split(r"[\s,]+", text) if part])
     if len(text) > MAX_ORIGIN_LENGTH:
         return flaw(text, "origin-too-long")
-    pieces = _Pieces(*_WOULD_BE_ORIGIN.findall(text.lstrip("/"))[0])
+    pieces = _Pieces(*re.findall(_WOULD_BE_ORIGIN, text.lstrip("/"))[0])
     problem_id = next(problem_id for problem_id, applies in _FLAWS if applies(pieces))
     return flaw(text, problem_id, spelling=None if problem_id == "origin-regex" else _correct(pieces))
 
@@ -363,12 +364,14 @@ def _punycode(host: str) -> str:
 
 def _correct_ipv4(host: str) -> str | None:
     """https://url.spec.whatwg.org/#concept-ipv4-parser"""
+    from ipaddress import IPv4Address
+
     try:
         numbers = [_ipv4_number(part) for part in host.removesuffix(".").split(".")]
         *octets, last = numbers
         value = last + sum(octet << 8 * (3 - index) for index, octet in enumerate(octets))
         fits = len(numbers) <= 4 and all(octet <= 255 for octet in octets) and last < 256 ** (5 - len(numbers))
-        return str(ipaddress.IPv4Address(value)) if fits else None
+        return str(IPv4Address(value)) if fits else None
     except ValueError:
         return None
 

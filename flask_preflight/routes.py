@@ -88,7 +88,7 @@ class RouteTable:
         self._by_marks: dict[tuple[Mark, ...], Policy | None] = {(): policy}
         self._by_view: dict[tuple[str, str], Policy | None] = {}
         self._for_responses: dict[tuple[str, str], Answers | None] = {}
-        self._for_preflights: dict[tuple[int, str], tuple[Rule, Policy | None]] = {}
+        self._for_preflights: dict[tuple[int, str], tuple[Rule, Found]] = {}
         self._known: _Known | None = None
 
     # -- at start-up ----------------------------------------------------------------------
@@ -157,8 +157,8 @@ class RouteTable:
 
     # -- preflights -----------------------------------------------------------------------
 
-    def ready_for(self, environ: WSGIEnvironment) -> Answers | None:
-        """The answers to a preflight for which a route was found lately that allows its method."""
+    def known_for(self, environ: WSGIEnvironment) -> Found | None:
+        """What was found lately for a preflight like this one, if that has ready answers."""
         known = self._known
         wanted: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
         if known is None or len(wanted) > MAX_METHOD_LENGTH or "HTTP_UPGRADE" in environ:
@@ -166,24 +166,24 @@ class RouteTable:
         try:
             if self.app.config["TRUSTED_HOSTS"]:
                 return None
-            return known.found.recent[environ["PATH_INFO"], wanted, environ["HTTP_HOST"]].answers
+            return known.found.recent.get((environ["PATH_INFO"], wanted, environ["HTTP_HOST"]))
         except KeyError:
             return None
 
-    def for_preflight(self, environ: WSGIEnvironment, wanted: str) -> Found:
-        """What a preflight that announces the method *wanted* is judged by."""
+    def for_preflight(self, environ: WSGIEnvironment) -> Found:
+        """What a preflight is judged by."""
         known = self._known or self._begin()  # read before anything is matched: a route may be added meanwhile
-        # Without a host, the server's address counts; and an upgrade may lead to another route.
-        is_usual = "HTTP_HOST" in environ and "HTTP_UPGRADE" not in environ
+        wanted: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
         if flaw_of_method(wanted) is not None:
             return Found(self.app_wide)
-        if not (is_usual and known.keeps_adapters):
-            return self._find(lambda: self._bind(environ), None, wanted)[0]
+        # Without a host, the server's address counts; and an upgrade may lead to another route.
+        if not known.keeps_adapters or "HTTP_HOST" not in environ or "HTTP_UPGRADE" in environ:
+            return self._find(None, environ, wanted)[0]
         question = (environ.get("PATH_INFO", ""), wanted, environ["HTTP_HOST"])
         keeps_found = known.keeps_found and not self.app.config.get("TRUSTED_HOSTS")
         found = known.found.recall(question) if keeps_found else None
         if found is None:
-            found, is_straight = self._find(lambda: self._adapter(known, environ), get_path_info(environ), wanted)
+            found, is_straight = self._find(known, environ, wanted)
             is_short = sum(map(len, question)) <= LONGEST_REMEMBERED
             if keeps_found and is_straight and is_short and found.answers is not None:
                 known.found.keep(question, found)
@@ -198,26 +198,13 @@ class RouteTable:
         known.look_at(self.app)  # only now, so that no route comes in between
         return known
 
-    def _adapter(self, known: _Known, environ: WSGIEnvironment) -> MapAdapter:
-        """An adapter to be asked for any path and method: most of a match is to make one."""
-        config = self.app.config
-        site = (
-            environ["HTTP_HOST"],
-            environ["wsgi.url_scheme"],
-            environ.get("SCRIPT_NAME", ""),
-            config["SERVER_NAME"],
-            *(config.get("TRUSTED_HOSTS") or ()),
-        )
-        adapter = known.adapters.recall(site)
-        if adapter is None:
-            adapter = self._bind(environ)
-            known.adapters.keep(site, adapter)
-        return adapter
-
-    def _find(self, bind: Callable[[], MapAdapter], path: str | None, wanted: str) -> tuple[Found, bool]:
+    def _find(self, known: _Known | None, environ: WSGIEnvironment, wanted: str) -> tuple[Found, bool]:
         """What is found, and whether a route leads there straight on."""
         try:
-            rule, is_straight = _match(bind(), path, wanted)
+            if known is None:
+                rule, is_straight = _match(self._bind(environ), None, wanted)
+            else:
+                rule, is_straight = _match(self._adapter(known, environ), get_path_info(environ), wanted)
         except MethodNotAllowed as error:
             there = self.app_wide.with_methods(error.valid_methods or ())
             return Found(there, reason=Reason.METHOD_NOT_ROUTED), False
@@ -226,25 +213,46 @@ class RouteTable:
             return Found(self.app_wide.with_methods([wanted]) if anything else self.app_wide), False
         except Exception as error:  # noqa: BLE001 - converters and redirects of the app's own may raise what they like
             return Found(self.app_wide, reason=Reason.ROUTING_FAILED, error=error), False
-        policy = self._narrowed(rule, wanted.upper())
-        answers = None if policy is None or rule.methods is None else answers_of(policy)
-        if answers is not None and wanted not in answers.methods:
-            answers = None
-        return Found(policy, rule.endpoint, answers=answers), is_straight
+        return self._found_behind(rule, wanted), is_straight
 
-    def _narrowed(self, rule: Rule, method: str) -> Policy | None:
-        """The policy of the view, for just those methods of *rule* that a browser may remember together."""
-        key = (id(rule), method)
-        if key not in self._for_preflights:
-            policy = self.policy_of(rule, method)
-            if policy is not None:
-                alike = [name for name in rule.methods or (method,) if self.policy_of(rule, name) == policy]
-                anything = policy.allow_methods is None
-                policy = policy.with_methods(name for name in alike if anything or policy.allows_method(name))
-            if rule.methods is None:
-                return policy
-            self._for_preflights[key] = rule, policy  # holds the rule, so that its id stays its own
-        return self._for_preflights[key][1]
+    def _adapter(self, known: _Known, environ: WSGIEnvironment) -> MapAdapter:
+        """An adapter to be asked for any path and method: most of a match is to make one."""
+        config = self.app.config
+        trusted = config.get("TRUSTED_HOSTS")
+        site = (
+            environ["HTTP_HOST"],
+            environ["wsgi.url_scheme"],
+            environ.get("SCRIPT_NAME", ""),
+            config["SERVER_NAME"],
+            tuple(trusted) if trusted else None,
+        )
+        adapter = known.adapters.recall(site)
+        if adapter is None:
+            adapter = self._bind(environ)
+            if sum(map(len, site[:3])) <= LONGEST_REMEMBERED:
+                known.adapters.keep(site, adapter)
+        return adapter
+
+    def _found_behind(self, rule: Rule, wanted: str) -> Found:
+        """The view behind *rule*, and its policy for just those methods that a browser may remember together."""
+        method = wanted.upper()  # as Flask does
+        kept = self._for_preflights.get((id(rule), method))
+        found = self._narrow(rule, method) if kept is None else kept[1]
+        return found if wanted == method else Found(found.policy, found.endpoint)
+
+    def _narrow(self, rule: Rule, method: str) -> Found:
+        policy = self.policy_of(rule, method)
+        if policy is not None:
+            alike = [name for name in rule.methods or (method,) if self.policy_of(rule, name) == policy]
+            anything = policy.allow_methods is None
+            policy = policy.with_methods(name for name in alike if anything or policy.allows_method(name))
+        if rule.methods is None:  # anybody could make up methods to be remembered
+            return Found(policy, rule.endpoint)
+        answers = _answers_if(policy)
+        allowed = answers if answers is not None and method in answers.methods else None
+        found = Found(policy, rule.endpoint, answers=allowed)
+        self._for_preflights[id(rule), method] = rule, found  # holds the rule, so that its id stays its own
+        return found
 
     # -- responses ------------------------------------------------------------------------
 

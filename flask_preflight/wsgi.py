@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakSet
 
 from flask_preflight import fetch
-from flask_preflight.answers import REFUSAL, Answer, Answers, answers_of, prepare, status_line
+from flask_preflight.answers import REFUSAL, Answer, Answers, answers_of, is_too_long, prepare, status_line
 from flask_preflight.engine import Decision, Outcome, RequestFacts, negotiate
 from flask_preflight.explain import debug_answer, escape, escape_error
 from flask_preflight.memory import LONGEST_REMEMBERED
@@ -101,13 +101,11 @@ class PreflightMiddleware(CorsLayer):
             and "HTTP_ORIGIN" in environ
         ):  # if another layer acts further out, it has answered this
             origin: str = environ["HTTP_ORIGIN"]
-            if (
-                len(origin) <= MAX_ORIGIN_LENGTH
-                and origin in answers.origins
-                and environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods
-            ):
-                wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-                told = answers.told.get(wanted) if len(wanted) <= LONGEST_REMEMBERED else None
+            wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+            if len(origin) + len(wanted) > LONGEST_REMEMBERED:
+                told = answers.otherwise if is_too_long(origin, wanted) else None
+            elif origin in answers.origins and environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods:
+                told = answers.told.get(wanted)
             else:
                 told = answers.otherwise
             if told:

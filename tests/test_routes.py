@@ -1047,3 +1047,197 @@ def test_vary_is_on_every_answer_also_without_origin() -> None:
     app.put("/x")(view(1))
     for path, status in (("/x", 200), ("/missing", 404)):
         assert send(app, "PUT", path, origin=None)[:2] == (status, VARY)
+
+
+# ---------------------------------------------------------------------------------------
+# What is remembered of the routing
+# ---------------------------------------------------------------------------------------
+
+HOSTS = ("http://a.com", "https://a.com", "http://sub.a.com:81/mount", "http://b.com")
+FLASKS: tuple[dict[str, Any], ...] = (
+    {},
+    {},
+    {"host_matching": True, "static_host": "a.com"},
+    {"subdomain_matching": True},
+)
+
+
+@st.composite
+def drawn_growth(draw: st.DrawFn) -> tuple[dict[str, Any], list[Drawn], list[tuple[str, str, str]]]:
+    """Draw how a Flask app is made, the rules that it gets one after the other, and what is asked in between."""
+    rules = draw(st.lists(drawn_rules(), min_size=1, max_size=5))
+    for rule in rules:
+        rule.options.pop("provide_automatic_options", None)  # it is looked at once, when policies are settled
+    asked = st.tuples(
+        st.sampled_from([*METHODS, "get", "HEAD"]),
+        st.sampled_from(rules).flatmap(drawn_urls),
+        st.sampled_from(HOSTS),
+    )
+    return draw(st.sampled_from(FLASKS)), rules, draw(st.lists(asked, min_size=1, max_size=6))
+
+
+def add(app: Flask, number: int, rule: Drawn) -> None:
+    host = {"host": HOSTS[number % 2].rpartition("/")[2]} if app.url_map.host_matching else {}
+    subdomain = {"subdomain": "sub"} if app.subdomain_matching and number % 2 else {}
+    app.add_url_rule(rule.url, view_func=view(number), methods=rule.methods, **rule.options, **host, **subdomain)
+
+
+@pytest.mark.filterwarnings("ignore:Current server name:UserWarning")  # Werkzeug's, where there is a SERVER_NAME
+@given(drawn_growth(), st.data())
+def test_what_is_remembered_changes_no_answer(
+    drawn: tuple[dict[str, Any], list[Drawn], list[tuple[str, str, str]]], data: st.DataObject
+) -> None:
+    options, rules, asked = drawn
+    app, added = new_app(**options), list[tuple[int, Drawn]]()
+    changes: dict[str, Any] = {}
+    for number, rule in enumerate(rules, 1):
+        add(app, number, rule)
+        added.append((number, rule))
+        match data.draw(st.sampled_from(["", "", "policy", "server name", "trusted hosts"])):
+            case "policy":
+                changes = {"allow_headers": [f"X-{number}"]}
+                app.extensions["preflight"].reconfigure(changes)
+            case "server name":
+                app.config["SERVER_NAME"] = data.draw(st.sampled_from([None, "a.com", "b.com"]))
+            case "trusted hosts":
+                app.config["TRUSTED_HOSTS"] = data.draw(st.sampled_from([None, ["a.com"], ["b.com", ".a.com"]]))
+        fresh = Flask(__name__, **{"static_folder": None, **options})
+        fresh.config.update(app.config)
+        for each in added:
+            add(fresh, *each)
+        Preflight(fresh, allow_origins=[PAGE], **changes)
+        for method, url, host in asked * 2:
+            rest = path_of(url) | at(host)
+            assert preflight(app, method, "/", **rest) == preflight(fresh, method, "/", **rest)
+
+
+def remembered(app: Flask) -> int:
+    known = app.extensions["preflight"].table._known
+    return len(known.found) if known else 0
+
+
+def test_a_known_path_is_matched_no_more() -> None:
+    app = new_app()
+    app.put("/x/<int:n>")(view(1))
+    for path in ("/x/1", "/x/2", "/x/1"):
+        assert preflight(app, "PUT", path) == granted("OPTIONS, PUT", max_age="1")
+    assert remembered(app) == 2
+    matcher: Any = app.url_map._matcher
+    matcher.match = None  # whoever calls this fails
+    assert preflight(app, "PUT", "/x/2") == granted("OPTIONS, PUT", max_age="1")
+    assert preflight(app, "PUT", "/x/3") == REFUSED
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "rest"),
+    [
+        pytest.param("PUT", "/missing", {}, id="no route"),
+        pytest.param("GET", "/x", {}, id="another method"),
+        pytest.param("put", "/x", {}, id="a method in the wrong case"),
+        pytest.param("P" * 65, "/x", {}, id="a method that is too long"),
+        pytest.param("PUT", "/folder", {}, id="a redirect"),
+        pytest.param("PUT", "/exempt", {}, id="an exempt view"),
+        pytest.param("PUT", "/any", {}, id="a rule for any method"),
+        pytest.param("PUT", "/only-get", {}, id="a method that the policy forbids"),
+        pytest.param("PUT", f"/text/{'x' * 1000}", {}, id="over 1 KB"),
+        pytest.param("PUT", "/x", {"base_url": f"http://{'a' * 64}.com"}, id="a host that is none"),
+        pytest.param("PUT", "/x", UPGRADE, id="an upgrade"),
+    ],
+)
+def test_what_is_not_remembered(method: str, path: str, rest: dict[str, Any]) -> None:
+    app = new_app()
+    app.put("/x")(view(1))
+    app.put("/folder/")(view(2))
+    app.put("/text/<text>")(view(3))
+    app.put("/exempt", endpoint="exempt")(cors_exempt(lambda: ""))
+    app.put("/only-get", endpoint="only-get")(cors_route(allow_methods=["GET"])(lambda: ""))
+    app.url_map.add(Rule("/any", endpoint="any"))
+    app.view_functions["any"] = view(4)
+    first = preflight(app, method, path, **rest)
+    assert preflight(app, method, path, **rest) == first
+    assert remembered(app) == 0
+
+
+class Fickle(BaseConverter):
+    """A converter that lets each second request pass."""
+
+    asked = 0
+
+    def to_python(self, value: str) -> str:
+        Fickle.asked += 1
+        if Fickle.asked % 2:
+            return value
+        raise ValidationError
+
+
+def fickle_converter(app: Flask) -> None:
+    Fickle.asked = 0
+    app.url_map.converters["fickle"] = Fickle
+    app.put("/<fickle:x>")(view(1))
+
+
+def fickle_redirect(app: Flask) -> None:
+    targets = ["/one", "/two"] * 9
+    app.put("/one")(view(1))
+    app.put("/two")(view(2))
+    app.add_url_rule("/x", "hop", methods=["PUT"], redirect_to=lambda adapter: targets.pop(0))
+
+
+def fickle_adapter(app: Flask) -> None:
+    paths = ["/one", "/two"] * 9
+    app.put("/one")(view(1))
+    app.put("/two")(view(2))
+    vars(app)["create_url_adapter"] = lambda request: app.url_map.bind("a.com", path_info=paths.pop(0))
+
+
+def fickle_rule(app: Flask) -> None:
+    class Late(Rule):
+        def get_converter(self, *_: Any) -> BaseConverter:
+            return Fickle(self.map)
+
+    Fickle.asked = 0
+    app.url_rule_class = Late
+    app.put("/<x>")(view(1))
+
+
+@pytest.mark.parametrize("prepare", [fickle_converter, fickle_redirect, fickle_adapter, fickle_rule])
+def test_what_may_say_something_else_is_asked_each_time(prepare: Callable[[Flask], None]) -> None:
+    app = new_app()
+    prepare(app)
+    one, other, *rest = (preflight(app, "PUT", "/x") for _ in range(6))
+    assert one != other
+    assert rest == [one, other] * 2
+    assert remembered(app) == 0
+
+
+def test_a_route_that_is_added_while_another_is_matched_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = new_app()
+    app.put("/<x>")(view(1))
+    assert preflight(app, "PUT", "/else") == granted("OPTIONS, PUT", max_age="1")
+    match = MapAdapter.match
+
+    def slowly(adapter: MapAdapter, *args: Any, **options: Any) -> Any:
+        matched = match(adapter, *args, **options)
+        if "late" not in app.view_functions:
+            app.put("/late", endpoint="late")(view(2))
+        return matched
+
+    monkeypatch.setattr(MapAdapter, "match", slowly)
+    assert preflight(app, "PUT", "/late") == granted("OPTIONS, PUT", max_age="1")
+    assert preflight(app, "PUT", "/late") == granted("OPTIONS, PUT", max_age="2")
+
+
+def test_a_flood_of_urls_hosts_and_methods_takes_little_and_drives_nothing_out() -> None:
+    app = new_app()
+    app.put("/mine")(view(1))
+    app.put("/<int:n>")(view(2))
+    for number in range(3000):
+        environ = create_environ(f"/{number}", f"http://{number % 7}.com", method="OPTIONS")
+        environ |= {"HTTP_ORIGIN": PAGE, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT" if number % 3 else f"M{number}"}
+        run_wsgi_app(app, environ)
+        if not number % 100:
+            assert preflight(app, "PUT", "/mine") == granted("OPTIONS, PUT", max_age="1")
+    known = app.extensions["preflight"].table._known
+    assert 512 <= len(known.found) <= 1024
+    assert len(known.adapters) == 8
+    assert ("/mine", "PUT", "localhost") in known.found.recent | known.found._fading

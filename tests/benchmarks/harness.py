@@ -87,12 +87,22 @@ def same(app: WSGIApplication, environ: Environ) -> Batch:
     return lambda count: _drive(app, repeat(environ, count))
 
 
+def in_turn(batches: Iterable[Batch]) -> Batch:
+    """Another one of *batches* each time."""
+    made = list(batches)
+    for batch in made:
+        batch(1)  # whatever is done only once is done now
+    series = cycle(made)
+    return lambda count: next(series)(count)
+
+
 def fresh(
     app: WSGIApplication, environs: Iterator[Environ], before: Callable[[int], object] = lambda number: None
 ) -> Batch:
     """The requests of *environs*, whose strings are new objects each time, as a server makes them.
 
-    They are made, and *before* is called with their number, while the clock stands.
+    They are made, and *before* is called with their number, while the clock stands; but then they are at hand, as what a
+    server has just read is.
     """
 
     def batch(count: int) -> float:
@@ -100,7 +110,10 @@ def fresh(
         for done in range(0, count, _CHUNK):
             number = min(_CHUNK, count - done)
             before(number)
-            seconds += _drive(app, list(islice(environs, number)))
+            chunk = list(islice(environs, number))
+            for environ in chunk:
+                environ.copy()  # so that what long strings have driven out is in the processor's caches again
+            seconds += _drive(app, chunk)
         return seconds
 
     return batch
