@@ -135,6 +135,10 @@ class Answers:
                 self._told.keep(headers, told)
         return told
 
+    def admit(self, origin: str) -> bool:
+        """Remember an allowed *origin*: among a hundred thousand, or patterns, it would take longer to find again."""
+        return self.decorator_for(origin) is not None
+
     def decorator_for(self, origin: str | None) -> Decorator | None:
         """What makes the answer to an actual request right; ``None`` if that is to be decided anew."""
         if origin is None or len(origin) > MAX_ORIGIN_LENGTH or origin not in self.origins:

@@ -244,9 +244,12 @@ class _FlaskLayer(CorsLayer):
         ):
             # As in `PreflightMiddleware`, the answer is looked for here; that the method is allowed is known already.
             origin: str = environ["HTTP_ORIGIN"]
-            found = table.known_for(environ) or table.for_preflight(environ)
+            found = table.for_preflight(environ)
             answers = found.answers
-            if answers is not None and len(origin) <= MAX_ORIGIN_LENGTH and origin in answers.origins:
+            if answers is not None and (
+                origin in answers.decorators
+                or (len(origin) <= MAX_ORIGIN_LENGTH and origin in answers.origins and answers.admit(origin))
+            ):
                 wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
                 told = answers.told.get(wanted) if len(wanted) <= LONGEST_REMEMBERED else None
                 if told and not preflight_granted.receivers:

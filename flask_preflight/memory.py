@@ -16,27 +16,27 @@ class Memory(Generic[Question, Answer]):
     """Answers by question; those not asked for again make room for new ones.
 
     Whoever is in a hurry looks into *recent*, a plain dictionary that stays the same object, and asks `recall` if there
-    is nothing. A flood takes no more room than anything else, and what others ask for outlives it.
+    is nothing but something is *fading*. A flood takes no more room than anything else, and what others ask for
+    outlives it.
     """
 
     def __init__(self) -> None:
         self.recent: dict[Question, Answer] = {}
-        self._fading: dict[Question, Answer] = {}
+        self.fading: dict[Question, Answer] = {}
 
     def __len__(self) -> int:
-        return len(self.recent) + len(self._fading)
+        return len(self.recent) + len(self.fading)
 
     def keep(self, question: Question, answer: Answer) -> None:
         if len(self.recent) >= MOST_REMEMBERED // 2:
-            self._fading = self.recent.copy()
+            self.fading = self.recent.copy()
             self.recent.clear()
         self.recent[question] = answer
 
     def recall(self, question: Question) -> Answer | None:
         """The answer, unless it is forgotten; and then it is recent again."""
-        answer = self.recent.get(question)
+        answer = self.fading.pop(question, None)
         if answer is None:
-            answer = self._fading.pop(question, None)
-            if answer is not None:
-                self.keep(question, answer)
+            return self.recent.get(question)
+        self.keep(question, answer)
         return answer

@@ -8,6 +8,7 @@ has matched already.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
@@ -18,6 +19,7 @@ from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
 from werkzeug.routing.converters import DEFAULT_CONVERTERS
 from werkzeug.wsgi import get_path_info
 
+from flask_preflight import fetch
 from flask_preflight.answers import Answers, answers_of
 from flask_preflight.engine import Reason, flaw_of_method
 from flask_preflight.marks import Mark, marks_of_blueprint, marks_of_view, place_of_view
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 # How many redirects a URL may take to its view
 _MOST_HOPS: Final = 5
 
+# Of so many matches, one is kept
+_KEPT_OF: Final = 4
+
 # What a rule is checked for that takes any method
 _COMMON_METHODS: Final = frozenset(name.upper() for name in http_method_funcs)
 
@@ -39,10 +44,11 @@ _COMMON_METHODS: Final = frozenset(name.upper() for name in http_method_funcs)
 class Found:
     """What a preflight is judged by: a *policy*, or ``None`` to leave it alone, and *reason*, if the route refuses.
 
-    *answers* are those under a policy that stays and allows the method.
+    *answers* are those under a policy that stays and allows the method. The *rule* is held, so that its id stays its
+    own.
     """
 
-    __slots__ = ("answers", "endpoint", "error", "policy", "reason")
+    __slots__ = ("answers", "endpoint", "error", "policy", "reason", "rule")
 
     def __init__(
         self,
@@ -52,31 +58,37 @@ class Found:
         reason: Reason | None = None,
         error: Exception | None = None,
         answers: Answers | None = None,
+        rule: Rule | None = None,
     ) -> None:
         self.policy = policy
         self.endpoint = endpoint
         self.reason = reason
         self.error = error
         self.answers = answers
+        self.rule = rule
 
 
 class _Known:
     """What Flask's routing has said, until a route is added."""
 
     def __init__(self) -> None:
-        # By path, method, and host, where nothing else of a request decides
+        # Whether path, method, and host lead to a view, whatever else a request says, and will again
+        self.is_lasting = False
+        # By path, method, and host. There is no end of URLs, and most are not asked for again; those that are asked for
+        # often are soon among the few that are kept
+        self.matched = 0
         self.found: Memory[tuple[str, str, str], Found] = Memory()
-        # By all that goes into one, where path and method are asked of it anew
-        self.adapters: Memory[tuple[object, ...], MapAdapter] = Memory()
-        self.keeps_found = self.keeps_adapters = False
+        # By host: to make an adapter is most of a match, and it can be asked for any path and method
+        self.adapters: Memory[str, MapAdapter] = Memory()
 
     def look_at(self, app: Flask) -> None:
-        """Find out what may be kept: nothing, if somebody's own code takes part in the routing."""
+        """See whether what is found will last: not if somebody's own code takes part in the routing of *app*."""
+        urls = app.url_map
         own = type(app).create_url_adapter is Flask.create_url_adapter and "create_url_adapter" not in vars(app)
-        own = own and type(app.url_map) is Map and {*app.url_map.converters.values()} <= {*DEFAULT_CONVERTERS.values()}
-        rules = app.url_map.iter_rules()
-        self.keeps_adapters = own and all(type(rule) is Rule and not callable(rule.redirect_to) for rule in rules)
-        self.keeps_found = self.keeps_adapters and not (app.url_map.host_matching or app.subdomain_matching)
+        own = own and type(urls) is Map and {*urls.converters.values()} <= {*DEFAULT_CONVERTERS.values()}
+        own = own and all(type(rule) is Rule and not callable(rule.redirect_to) for rule in urls.iter_rules())
+        by_host = urls.host_matching or app.subdomain_matching or app.config.get("TRUSTED_HOSTS")
+        self.is_lasting = own and not by_host
 
 
 class RouteTable:
@@ -88,7 +100,7 @@ class RouteTable:
         self._by_marks: dict[tuple[Mark, ...], Policy | None] = {(): policy}
         self._by_view: dict[tuple[str, str], Policy | None] = {}
         self._for_responses: dict[tuple[str, str], Answers | None] = {}
-        self._for_preflights: dict[tuple[int, str], tuple[Rule, Found]] = {}
+        self._behind: dict[tuple[int, str], Found] = {}
         self._known: _Known | None = None
 
     # -- at start-up ----------------------------------------------------------------------
@@ -157,36 +169,32 @@ class RouteTable:
 
     # -- preflights -----------------------------------------------------------------------
 
-    def known_for(self, environ: WSGIEnvironment) -> Found | None:
-        """What was found lately for a preflight like this one, if that has ready answers."""
-        known = self._known
-        wanted: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
-        if known is None or len(wanted) > MAX_METHOD_LENGTH or "HTTP_UPGRADE" in environ:
-            return None
-        try:
-            if self.app.config["TRUSTED_HOSTS"]:
-                return None
-            return known.found.recent.get((environ["PATH_INFO"], wanted, environ["HTTP_HOST"]))
-        except KeyError:
-            return None
-
     def for_preflight(self, environ: WSGIEnvironment) -> Found:
         """What a preflight is judged by."""
         known = self._known or self._begin()  # read before anything is matched: a route may be added meanwhile
         wanted: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
-        if flaw_of_method(wanted) is not None:
-            return Found(self.app_wide)
         # Without a host, the server's address counts; and an upgrade may lead to another route.
-        if not known.keeps_adapters or "HTTP_HOST" not in environ or "HTTP_UPGRADE" in environ:
-            return self._find(None, environ, wanted)[0]
-        question = (environ.get("PATH_INFO", ""), wanted, environ["HTTP_HOST"])
-        keeps_found = known.keeps_found and not self.app.config.get("TRUSTED_HOSTS")
-        found = known.found.recall(question) if keeps_found else None
-        if found is None:
-            found, is_straight = self._find(known, environ, wanted)
-            is_short = sum(map(len, question)) <= LONGEST_REMEMBERED
-            if keeps_found and is_straight and is_short and found.answers is not None:
-                known.found.keep(question, found)
+        if len(wanted) > MAX_METHOD_LENGTH or "HTTP_HOST" not in environ or "HTTP_UPGRADE" in environ:
+            return self._find(environ, wanted)
+        question = path, _, host = environ.get("PATH_INFO", ""), wanted, environ["HTTP_HOST"]
+        found = known.found.recent.get(question)
+        if found is None and known.found.fading:
+            found = known.found.recall(question)
+        if found is not None:
+            return found
+        adapter = known.adapters.recent.get(host) or self._adapter(known, host, environ)
+        if adapter is None or wanted not in fetch.NORMALIZED_METHODS:
+            return self._find(environ, wanted)
+        try:
+            rule = adapter.match(path if path.isascii() else get_path_info(environ), wanted, True)[0]
+        except RequestRedirect:  # which goes by scheme and mount, too
+            return self._find(environ, wanted)
+        except Exception as error:  # noqa: BLE001 - as in `_find`
+            return self._find_nothing(error, wanted)
+        found = self._behind.get((id(rule), wanted)) or self._find_behind(rule, wanted)
+        known.matched += 1
+        if not known.matched % _KEPT_OF and found.answers is not None and len(path) + len(host) <= LONGEST_REMEMBERED:
+            known.found.keep(question, found)
         return found
 
     def routes_have_changed(self) -> None:
@@ -198,46 +206,41 @@ class RouteTable:
         known.look_at(self.app)  # only now, so that no route comes in between
         return known
 
-    def _find(self, known: _Known | None, environ: WSGIEnvironment, wanted: str) -> tuple[Found, bool]:
-        """What is found, and whether a route leads there straight on."""
-        try:
-            if known is None:
-                rule, is_straight = _match(self._bind(environ), None, wanted)
-            else:
-                rule, is_straight = _match(self._adapter(known, environ), get_path_info(environ), wanted)
-        except MethodNotAllowed as error:
-            there = self.app_wide.with_methods(error.valid_methods or ())
-            return Found(there, reason=Reason.METHOD_NOT_ROUTED), False
-        except HTTPException:  # no such URL or host: the request itself shall get through to Flask's answer
-            anything = self.app_wide.allow_methods is None
-            return Found(self.app_wide.with_methods([wanted]) if anything else self.app_wide), False
-        except Exception as error:  # noqa: BLE001 - converters and redirects of the app's own may raise what they like
-            return Found(self.app_wide, reason=Reason.ROUTING_FAILED, error=error), False
-        return self._found_behind(rule, wanted), is_straight
-
-    def _adapter(self, known: _Known, environ: WSGIEnvironment) -> MapAdapter:
-        """An adapter to be asked for any path and method: most of a match is to make one."""
-        config = self.app.config
-        trusted = config.get("TRUSTED_HOSTS")
-        site = (
-            environ["HTTP_HOST"],
-            environ["wsgi.url_scheme"],
-            environ.get("SCRIPT_NAME", ""),
-            config["SERVER_NAME"],
-            tuple(trusted) if trusted else None,
-        )
-        adapter = known.adapters.recall(site)
+    def _adapter(self, known: _Known, host: str, environ: WSGIEnvironment) -> MapAdapter | None:
+        """An adapter that can be asked for any path and method, which is most of a match; ``None`` if there is none."""
+        if not known.is_lasting or len(host) > LONGEST_REMEMBERED:
+            return None
+        adapter = known.adapters.recall(host)
         if adapter is None:
-            adapter = self._bind(environ)
-            if sum(map(len, site[:3])) <= LONGEST_REMEMBERED:
-                known.adapters.keep(site, adapter)
+            with suppress(HTTPException):  # as for a host that is none
+                adapter = self._bind(environ)
+                known.adapters.keep(host, adapter)
         return adapter
 
-    def _found_behind(self, rule: Rule, wanted: str) -> Found:
+    def _find(self, environ: WSGIEnvironment, wanted: str) -> Found:
+        if flaw_of_method(wanted) is not None:
+            return Found(self.app_wide)
+        try:
+            rule = _match(self._bind(environ), wanted)
+        except Exception as error:  # noqa: BLE001 - converters and redirects of the app's own may raise what they like
+            return self._find_nothing(error, wanted)
+        return self._find_behind(rule, wanted)
+
+    def _find_nothing(self, error: Exception, wanted: str) -> Found:
+        """What counts where *error* stands for a route."""
+        if isinstance(error, MethodNotAllowed):
+            return Found(self.app_wide.with_methods(error.valid_methods or ()), reason=Reason.METHOD_NOT_ROUTED)
+        if isinstance(
+            error, HTTPException
+        ):  # no such URL or host: the request itself shall get through to Flask's answer
+            anything = self.app_wide.allow_methods is None
+            return Found(self.app_wide.with_methods([wanted]) if anything else self.app_wide)
+        return Found(self.app_wide, reason=Reason.ROUTING_FAILED, error=error)
+
+    def _find_behind(self, rule: Rule, wanted: str) -> Found:
         """The view behind *rule*, and its policy for just those methods that a browser may remember together."""
         method = wanted.upper()  # as Flask does
-        kept = self._for_preflights.get((id(rule), method))
-        found = self._narrow(rule, method) if kept is None else kept[1]
+        found = self._behind.get((id(rule), method)) or self._narrow(rule, method)
         return found if wanted == method else Found(found.policy, found.endpoint)
 
     def _narrow(self, rule: Rule, method: str) -> Found:
@@ -250,8 +253,8 @@ class RouteTable:
             return Found(policy, rule.endpoint)
         answers = _answers_if(policy)
         allowed = answers if answers is not None and method in answers.methods else None
-        found = Found(policy, rule.endpoint, answers=allowed)
-        self._for_preflights[id(rule), method] = rule, found  # holds the rule, so that its id stays its own
+        found = Found(policy, rule.endpoint, answers=allowed, rule=rule)
+        self._behind[id(rule), method] = found
         return found
 
     # -- responses ------------------------------------------------------------------------
@@ -289,7 +292,7 @@ class RouteTable:
         """The policy of the view that the request itself leads to; ``None`` if it is exempt."""
         method: str = environ.get("REQUEST_METHOD", "").upper()  # as Flask does
         try:
-            rule, _ = _match(self._bind(environ), None, method)
+            rule = _match(self._bind(environ), method)
         except Exception:  # noqa: BLE001 - no view is reached, for whatever reason
             return self.app_wide
         return self.policy_of(rule, method)
@@ -314,15 +317,15 @@ def current_request() -> Request | None:
     return _get_current_request() if has_request_context() else None
 
 
-def _match(adapter: MapAdapter, path: str | None, method: str) -> tuple[Rule, bool]:
-    """The rule that a request with *method* leads to, also by redirects within host and mount, and whether by none.
+def _match(adapter: MapAdapter, method: str) -> Rule:
+    """The rule that a request with *method* leads to, also by redirects within host and mount.
 
-    :param path: another one than that which *adapter* was bound to.
     :raises HTTPException: if there is none.
     """
-    for hops in range(_MOST_HOPS + 1):
+    path: str | None = None
+    for _ in range(_MOST_HOPS + 1):
         try:
-            return adapter.match(path, method, return_rule=True)[0], not hops
+            return adapter.match(path, method, return_rule=True)[0]
         except RequestRedirect as redirect:
             path = _path_within(adapter, redirect.new_url)
     raise NotFound

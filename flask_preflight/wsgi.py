@@ -104,7 +104,9 @@ class PreflightMiddleware(CorsLayer):
             wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
             if len(origin) + len(wanted) > LONGEST_REMEMBERED:
                 told = answers.otherwise if is_too_long(origin, wanted) else None
-            elif origin in answers.origins and environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods:
+            elif (
+                origin in answers.decorators or (origin in answers.origins and answers.admit(origin))
+            ) and environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods:
                 told = answers.told.get(wanted)
             else:
                 told = answers.otherwise
@@ -118,11 +120,13 @@ class PreflightMiddleware(CorsLayer):
             return [_REFUSED_BODY]
         if ACTING in environ and self._find(answers, environ) is not None and self.stands_back(environ):
             return self.app(environ, start_response)
-        decorate = answers.plain
-        if "HTTP_ORIGIN" in environ:
+        if "HTTP_ORIGIN" in environ and len(environ["HTTP_ORIGIN"]) <= MAX_ORIGIN_LENGTH:
             origin = environ["HTTP_ORIGIN"]
-            if len(origin) <= MAX_ORIGIN_LENGTH and origin in answers.origins:
-                decorate = answers.decorators.get(origin)
+            decorate = answers.decorators.get(origin)
+            if decorate is None and origin not in answers.origins:
+                decorate = answers.plain
+        else:
+            decorate = answers.plain
         if decorate is None:
             decorate = self._decide(answers, environ)
             if decorate is None:
