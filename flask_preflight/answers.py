@@ -54,7 +54,9 @@ def prepare(status: str, headers: HeaderList, text: str = "") -> Answer:
 
 def status_line(status: int) -> str:
     """*status* as WSGI has it."""
-    from http import HTTPStatus  # once a policy, and it takes long to import
+    if status == 204:
+        return "204 No Content"
+    from http import HTTPStatus  # long to import, and nearly all policies keep the 204
 
     try:
         return f"{status} {HTTPStatus(status).phrase}"

@@ -104,9 +104,9 @@ class PreflightMiddleware(CorsLayer):
             wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
             if len(origin) + len(wanted) > LONGEST_REMEMBERED:
                 told = answers.otherwise if is_too_long(origin, wanted) else None
-            elif (
-                origin in answers.decorators or (origin in answers.origins and answers.admit(origin))
-            ) and environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods:
+            elif (origin in answers.decorators or (origin in answers.origins and answers.admit(origin))) and environ[
+                "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
+            ] in answers.methods:
                 told = answers.told.get(wanted)
             else:
                 told = answers.otherwise
@@ -165,8 +165,8 @@ class PreflightMiddleware(CorsLayer):
 
 _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
 
-# Where the policy is still to be found
-_UNREADY: Final = Answers(Policy(allow_origins=lambda *_: False))
+# Where the policy is still to be found: those of some policy under which no answer is ready
+_UNREADY: Final = Answers(Policy(allow_methods="*", allow_credentials=True))
 
 
 def decorator_for(answers: Answers, environ: WSGIEnvironment) -> Decorator:

@@ -479,7 +479,7 @@ def test_every_answer_belongs_to_one_policy_whatever_other_threads_do() -> None:
                 return
 
     def ask(_: int) -> set[tuple[str, str]]:
-        answers = set()
+        answers: set[tuple[str, str]] = set()
         while len(answers) < 10:
             cors = preflight(app, "PUT", "/").cors
             send(app, "PUT", "/")
@@ -488,8 +488,10 @@ def test_every_answer_belongs_to_one_policy_whatever_other_threads_do() -> None:
 
     with ThreadPoolExecutor(5) as pool:
         swapping = pool.submit(reconfigure)
-        answers = set().union(*pool.map(ask, range(4)))
-        done.set()
+        try:
+            answers = set[tuple[str, str]]().union(*pool.map(ask, range(4)))
+        finally:
+            done.set()
         swapping.result()
     assert all(age == header for age, header in answers)
 

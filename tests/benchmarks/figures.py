@@ -157,7 +157,7 @@ def _figures() -> Iterator[Figure]:
         yield at_most(
             1.5,
             " times the time in peace",
-            f"hostile: what others pay for preflights amid new origins, {text}",
+            f"hostile: what others pay for preflights amid 9 times as many, none like another, {text}",
             _hostile(app, "others-in-flood", "others-in-peace"),
         )
     for app, text in (("ours", "any WSGI app"), ("flask-ours", "Flask"), ("flask-by-route", "Flask, by route")):
@@ -269,7 +269,7 @@ HOSTILE = {
     "refused-by-1k-patterns": "ordinary refusal, 1k patterns",
     "new-origins-1k-patterns": "new origins, 1k patterns",
     "others-in-peace": "others in peace",
-    "others-in-flood": "others amid new origins",
+    "others-in-flood": "others in a flood",
 }
 ROUTES = {"10-routes": "10 routes", "1k-routes": "1k routes", "10k-routes": "10k routes"}
 

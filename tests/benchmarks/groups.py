@@ -6,8 +6,10 @@ A name is all that the tables and the figures know of a cell, and ``--only`` pic
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
+import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
@@ -230,16 +232,16 @@ def _new_origins(maker: who.Maker, allowed: Callable[[], tuple[str, ...]], plan:
 
 
 def _others(maker: who.Maker, is_flooded: bool, plan: Plan) -> Batch:
-    """What the allowed ones pay while nine of ten requests come from new origins."""
+    """What the allowed ones pay while nine of ten requests are new."""
     app = maker(traffic.ORIGINS)
-    origins = cycle(traffic.new_origins(plan.size(20_000)))
+    environs = cycle(traffic.flood(plan.size(20_000)))
 
     def flood(number: int) -> None:
-        for origin in islice(origins, 9 * number):
-            _send(app, traffic.preflight(origin=origin))
+        for environ in islice(environs, 9 * number):
+            _send(app, environ.copy())
 
-    environs = renewed(traffic.preflight(), HTTP_ORIGIN=traffic.ORIGINS)
-    return fresh(app, environs, flood) if is_flooded else fresh(app, environs)
+    mine = renewed(traffic.preflight(), HTTP_ORIGIN=traffic.ORIGINS)
+    return fresh(app, mine, flood) if is_flooded else fresh(app, mine)
 
 
 def converted(plan: Plan) -> Iterator[Cells]:
@@ -252,7 +254,7 @@ def converted(plan: Plan) -> Iterator[Cells]:
 
 
 def _new_urls(make: Callable[[], WSGIApplication], paths: Sequence[str]) -> Batch:
-    return fresh(make(), renewed(traffic.preflight(), PATH_INFO=paths))
+    return in_turn(fresh(make(), renewed(traffic.preflight(), PATH_INFO=paths)) for _ in range(_COPIES))
 
 
 def routes(plan: Plan) -> Iterator[Cells]:
@@ -370,15 +372,11 @@ def first_request(plan: Plan) -> dict[str, float]:
 
 def flood_kept(plan: Plan) -> dict[str, float]:
     """What is kept of 20,000 preflights, none like another, some of nearly a kilobyte."""
-    count = plan.size(20_000)
+    environs = traffic.flood(plan.size(20_000))
 
     def flood(app: WSGIApplication) -> None:
-        for number in range(count):
-            origin = traffic.ALLOWED if number % 2 else f"https://www.shop-{number}.example.net"
-            headers = f"x-{number}" + ("" if number % 8 else f",y-{number}" * 64)
-            path = f"/users/{number}/items/{number}" if number % 5 else f"/nowhere/{number}"
-            method = "PUT" if number % 7 else f"M{number}"
-            _send(app, traffic.preflight(origin, method, headers) | {"PATH_INFO": path})
+        for environ in environs:
+            _send(app, {key: f"{value} "[:-1] if isinstance(value, str) else value for key, value in environ.items()})
 
     numbers = {}
     for app, make in (("ours", who.ours), ("flask-ours", who.flask_ours), ("flask-by-route", who.flask_ours_by_route)):
@@ -389,23 +387,31 @@ def flood_kept(plan: Plan) -> dict[str, float]:
 
 
 def imports(plan: Plan) -> dict[str, float]:
-    """``import flask_preflight`` in a new Python, and what it has brought along."""
-    seconds = []
-    for _ in range(plan.rounds // 3 + 1):
-        seconds.append(_run_python("import flask_preflight") - _run_python("pass"))
-    listing = "import sys, flask_preflight; print(*sys.modules)"
-    command = [sys.executable, "-c", listing]
-    modules = subprocess.run(command, check=True, cwd=HERE, capture_output=True, text=True).stdout.split()
+    """``import flask_preflight`` in a new Python, compiled as installed packages are, and what it has brought along."""
+    with tempfile.TemporaryDirectory() as compiled:
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
+        _run_python("import flask_preflight", environment)
+        seconds = []
+        for _ in range(plan.rounds // 3 + 1):
+            imported = _run_python("import flask_preflight", environment)
+            seconds.append(imported - _run_python("pass", environment))
+    listing = "import flask_preflight; print(*sys.modules)"
+    modules = subprocess.run(_python(listing), check=True, capture_output=True, text=True).stdout.split()
     heavy = [name for name in modules if name.split(".")[0] in {"flask", "werkzeug"}]
     return {"number=import/unit=seconds": median(seconds), "number=import/unit=modules": len(heavy)}
 
 
-def _run_python(code: str) -> float:
+def _run_python(code: str, environment: dict[str, str]) -> float:
     """The processor time of a new Python, as `harness` takes it too."""
     before = getrusage(RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=HERE)
+    subprocess.run(_python(code), check=True, env=environment)
     after = getrusage(RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def _python(code: str) -> list[str]:
+    """A Python that has imported nothing else: not what packages installed for development bring along at its start."""
+    return [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(HERE.parents[1])!r}); {code}"]
 
 
 NUMBERS = {

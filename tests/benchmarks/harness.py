@@ -101,8 +101,8 @@ def fresh(
 ) -> Batch:
     """The requests of *environs*, whose strings are new objects each time, as a server makes them.
 
-    They are made, and *before* is called with their number, while the clock stands; but then they are at hand, as what a
-    server has just read is.
+    They are made, and *before* is called with their number, while the clock stands; but then they are at hand, as what
+    a server has just read is.
     """
 
     def batch(count: int) -> float:

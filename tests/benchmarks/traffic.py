@@ -113,6 +113,19 @@ def new_origins(count: int) -> tuple[str, ...]:
     return tuple(f"https://www.shop-{number}.example.net" for number in range(count))
 
 
+@cache
+def flood(count: int) -> tuple[Environ, ...]:
+    """*count* preflights, none like another: new origins, header names, methods, and URLs; some of nearly 1 KB."""
+    environs = []
+    for number in range(count):
+        origin = ALLOWED if number % 2 else f"https://www.shop-{number}.example.net"
+        headers = f"x-{number}" + ("" if number % 8 else f",y-{number}" * 64)
+        path = f"/users/{number}/items/{number}" if number % 5 else f"/nowhere/{number}"
+        method = "PUT" if number % 7 else f"M{number}"
+        environs.append(preflight(origin, method, headers) | {"PATH_INFO": path})
+    return tuple(environs)
+
+
 def scope_of(environ: Environ) -> dict[str, Any]:
     """The same request for ASGI."""
     headers = [
