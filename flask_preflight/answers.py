@@ -133,7 +133,7 @@ class Answers:
             decision = negotiate(self.policy, RequestFacts("OPTIONS", origin, method, headers))
             is_granted = decision.outcome is Outcome.PREFLIGHT_GRANTED
             told = prepare(self.status, decision.headers[1:]).headers if is_granted else ()
-            if len(headers) + sum(len(name) + len(value) for name, value in told) <= LONGEST_REMEMBERED:
+            if _is_short(headers, told):
                 self._told.keep(headers, told)
         return told
 
@@ -149,8 +149,10 @@ class Answers:
         if decorator is None:
             decorator = self._decorators.recall(origin)
         if decorator is None:
-            decorator = self.decorator(negotiate(self.policy, RequestFacts("GET", origin)).headers)
-            self._decorators.keep(origin, decorator)
+            added = negotiate(self.policy, RequestFacts("GET", origin)).headers
+            decorator = self.decorator(added)
+            if _is_short(origin, added):
+                self._decorators.keep(origin, decorator)
         return decorator
 
     def decorator(self, added: HeaderList) -> Decorator:
@@ -200,6 +202,10 @@ def answers_of(policy: Policy) -> Answers:
 def is_too_long(origin: str, headers: str) -> bool:
     """Whether a preflight is refused for its mere length; a method is compared, so not read to its end either."""
     return len(origin) > MAX_ORIGIN_LENGTH or len(headers) > MAX_REQUEST_HEADERS_LENGTH
+
+
+def _is_short(question: str, answer: HeaderList) -> bool:
+    return len(question) + sum(len(name) + len(value) for name, value in answer) <= LONGEST_REMEMBERED
 
 
 class _Such:

@@ -216,6 +216,15 @@ def test_what_is_long_is_not_even_looked_up(facts: RequestFacts, status: str, or
         assert tell(policy, facts)[0] == status
 
 
+def test_what_an_origin_reads_is_remembered_if_it_is_short() -> None:
+    for count, is_kept in ((10, True), (200, False)):
+        policy = Policy(allow_origins=[ORIGIN], expose_headers=[f"X-{number}" for number in range(count)])
+        for _ in range(2):
+            assert tell(policy, actual()) == spell_out(negotiate(policy, actual()), APPS["Vary"])
+            assert tell(policy, preflight("GET"))[0] == "204 No Content"
+        assert len(answers_of(policy).decorators) == is_kept
+
+
 def test_memory_belongs_to_one_policy_and_keeps_no_environ() -> None:
     policy, twin = Policy(allow_origins=[ORIGIN]), Policy(allow_origins=[ORIGIN])
     for facts in (actual(), preflight("GET")):
