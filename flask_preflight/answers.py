@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse
 
-Decorator: TypeAlias = "Callable[[StartResponse], StartResponse]"
+# As `start_response`, which comes first
+Start: TypeAlias = "Callable[..., Callable[[bytes], object]]"
 
 
 class Answer(NamedTuple):
@@ -77,14 +78,13 @@ class Answers:
     - *told* is what a granted preflight is told behind its origin, by its ``Access-Control-Request-Headers``: ``()`` if
       these are refused. *status* goes with it. *otherwise* is what all others are told: ``()``, or ``None`` if that is
       to be decided anew.
-    - *decorators* are those of allowed origins, and *plain* that of requests without an origin.
+    - *starts* start the responses to allowed origins, and *plain* those to requests without an origin.
     """
 
     __slots__ = (
-        "_decorators",
+        "_starts",
         "_told",
         "_varied",
-        "decorators",
         "everyone",
         "methods",
         "origins",
@@ -92,6 +92,7 @@ class Answers:
         "plain",
         "policy",
         "ready",
+        "starts",
         "status",
         "told",
     )
@@ -110,9 +111,9 @@ class Answers:
         self.told = self._told.recent
         self.otherwise: HeaderList | None = () if self.ready else None
         self._varied: Memory[str, tuple[str, str]] = Memory()
-        self._decorators: Memory[str, Decorator] = Memory()
-        self.decorators = self._decorators.recent
-        self.plain = self.decorator(negotiate(policy, RequestFacts("GET")).headers) if self.ready else None
+        self._starts: Memory[str, Start] = Memory()
+        self.starts = self._starts.recent
+        self.plain = self.starting_with(negotiate(policy, RequestFacts("GET")).headers) if self.ready else None
 
     def answer(self, facts: RequestFacts) -> Answer | None:
         """The answer to a preflight; ``None`` if that is to be decided anew."""
@@ -139,50 +140,50 @@ class Answers:
 
     def admit(self, origin: str) -> bool:
         """Remember an allowed *origin*: among a hundred thousand, or patterns, it would take longer to find again."""
-        return self.decorator_for(origin) is not None
+        return self.start_for(origin) is not None
 
-    def decorator_for(self, origin: str | None) -> Decorator | None:
-        """What makes the answer to an actual request right; ``None`` if that is to be decided anew."""
+    def start_for(self, origin: str | None) -> Start | None:
+        """What starts the response to an actual request; ``None`` if that is to be decided anew."""
         if origin is None or len(origin) > MAX_ORIGIN_LENGTH or origin not in self.origins:
             return self.plain
-        decorator = self.decorators.get(origin)
-        if decorator is None:
-            decorator = self._decorators.recall(origin)
-        if decorator is None:
+        start = self.starts.get(origin)
+        if start is None:
+            start = self._starts.recall(origin)
+        if start is None:
             added = negotiate(self.policy, RequestFacts("GET", origin)).headers
-            decorator = self.decorator(added)
+            start = self.starting_with(added)
             if _is_short(origin, added):
-                self._decorators.keep(origin, decorator)
-        return decorator
+                self._starts.keep(origin, start)
+        return start
 
-    def decorator(self, added: HeaderList) -> Decorator:
-        """What wraps an app's ``start_response``, so that whatever the app answers carries the headers *added*."""
+    def starting_with(self, added: HeaderList) -> Start:
+        """What starts the response of an app, whatever it is, so that it carries the headers *added*."""
         all_but_vary = tuple(header for header in added if header != VARY)
         merges = added != all_but_vary
         varied = self._varied.recent
 
-        def decorate(start_response: StartResponse) -> StartResponse:
-            def decorated(
-                status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-            ) -> Callable[[bytes], object]:
-                whole = None
-                place = 0
-                for header in headers:
-                    if header[0] not in _COMMON:
-                        if whole is None and header[0] == "Vary" and merges:
-                            whole = [*headers, *all_but_vary]
-                            whole[place] = varied.get(header[1]) or self._vary(header[1])
-                        elif header[0][:1] in "AaVv":  # Access-Control-* or another Vary, perhaps
-                            whole = add_headers(headers, added)
-                            break
-                    place += 1  # noqa: SIM113 - `enumerate` makes a tuple of each
-                if whole is None:
-                    whole = [*headers, *added]
-                return start_response(status, whole) if exc_info is None else start_response(status, whole, exc_info)
+        def start(
+            start_response: StartResponse,
+            status: str,
+            headers: list[tuple[str, str]],
+            exc_info: OptExcInfo | None = None,
+        ) -> Callable[[bytes], object]:
+            whole = None
+            place = 0
+            for header in headers:
+                if header[0] not in _COMMON:
+                    if whole is None and header[0] == "Vary" and merges:
+                        whole = [*headers, *all_but_vary]
+                        whole[place] = varied.get(header[1]) or self._vary(header[1])
+                    elif header[0][:1] in "AaVv":  # Access-Control-* or another Vary, perhaps
+                        whole = add_headers(headers, added)
+                        break
+                place += 1  # noqa: SIM113 - `enumerate` makes a tuple of each
+            if whole is None:
+                whole = [*headers, *added]
+            return start_response(status, whole) if exc_info is None else start_response(status, whole, exc_info)
 
-            return decorated
-
-        return decorate
+        return start
 
     def _vary(self, by_app: str) -> tuple[str, str]:
         merged = self._varied.recall(by_app) or (fetch.VARY, _vary_too(by_app, VARY[1]))

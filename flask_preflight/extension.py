@@ -15,6 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RuleFactory
 
 from flask_preflight import fetch
+from flask_preflight.answers import REFUSAL, Answer
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, refuse_preflight
 from flask_preflight.explain import explain, nearest_origin
 from flask_preflight.memory import LONGEST_REMEMBERED
@@ -27,10 +28,10 @@ from flask_preflight.wsgi import (
     CorsLayer,
     answer_for,
     decide,
-    decorator_for,
     log,
     log_failure,
     read_facts,
+    start_for,
 )
 
 if TYPE_CHECKING:
@@ -246,9 +247,10 @@ class _FlaskLayer(CorsLayer):
             origin: str = environ["HTTP_ORIGIN"]
             found = table.for_preflight(environ)
             answers = found.answers
-            if answers is not None and (
-                origin in answers.decorators
-                or (len(origin) <= MAX_ORIGIN_LENGTH and origin in answers.origins and answers.admit(origin))
+            if (
+                answers is not None
+                and len(origin) <= MAX_ORIGIN_LENGTH
+                and (origin in answers.starts or (origin in answers.origins and answers.admit(origin)))
             ):
                 wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
                 told = answers.told.get(wanted) if len(wanted) <= LONGEST_REMEMBERED else None
@@ -270,10 +272,12 @@ class _FlaskLayer(CorsLayer):
             answers = table.for_response(asked, around)
             if answers is None:
                 return start_response(status, headers, exc_info)
-            decorate = answers.plain if sender is None else answers.decorators.get(sender)
-            if decorate is None:
-                decorate = answers.decorator_for(sender) or decorator_for(answers, asked)
-            return decorate(start_response)(status, headers, exc_info)
+            start = answers.plain
+            if sender is not None and len(sender) <= MAX_ORIGIN_LENGTH:
+                start = answers.starts.get(sender)
+            if start is None:
+                start = answers.start_for(sender) or start_for(answers, asked)
+            return start(start_response, status, headers, exc_info)
 
         environ[ACTING] = self
         try:
@@ -298,19 +302,13 @@ class _FlaskLayer(CorsLayer):
         if found.policy is None:
             return self.app(environ, start_response)
         facts, debug = read_facts(environ), self._state.app.debug
-        answer = None
-        if found.answers is not None and not (debug or self._is_heard()):
-            answer = found.answers.answer(facts)
-        if answer is None:
+        answer = None if found.answers is None else found.answers.answer(facts)
+        if answer is None or _is_heard(answer) or (answer is REFUSAL and debug):
             decision = _decide(found, found.policy, facts)
             self._tell(found, facts, decision)
             answer = answer_for(found.policy, facts, decision, debug=debug)
         start_response(answer.status, [*answer.headers])
         return [*answer.body]
-
-    def _is_heard(self) -> bool:
-        """Whether anybody listens to decisions."""
-        return bool(preflight_granted.receivers or preflight_refused.receivers) or logger.isEnabledFor(logging.INFO)
 
     def _tell(self, found: Found, facts: RequestFacts, decision: Decision) -> None:
         """Tell whoever listens."""
@@ -331,6 +329,13 @@ class _FlaskLayer(CorsLayer):
         if self._state.logged.setdefault(cause, mine) is mine:  # of many threads, one logs
             view = f"the view {found.endpoint!r}" if found.endpoint else "a URL that leads to no view"
             logger.info("Refused a preflight for %s. %s", view, explain(found.policy, facts, decision))
+
+
+def _is_heard(answer: Answer) -> bool:
+    """Whether anybody listens to such decisions."""
+    if answer is REFUSAL:
+        return bool(preflight_refused.receivers) or logger.isEnabledFor(logging.INFO)
+    return bool(preflight_granted.receivers)
 
 
 def _decide(found: Found, policy: Policy, facts: RequestFacts) -> Decision:

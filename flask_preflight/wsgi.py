@@ -6,6 +6,7 @@ The protocol is decided in :mod:`~flask_preflight.engine`; here is only what PEP
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from posixpath import normpath
 from typing import TYPE_CHECKING, Final, TypeAlias
 from weakref import WeakSet
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from flask_preflight.answers import Decorator
+    from flask_preflight.answers import Start
 
 PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 
@@ -101,15 +102,15 @@ class PreflightMiddleware(CorsLayer):
             and "HTTP_ORIGIN" in environ
         ):  # if another layer acts further out, it has answered this
             origin: str = environ["HTTP_ORIGIN"]
+            method: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
             wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+            told = answers.otherwise
             if len(origin) + len(wanted) > LONGEST_REMEMBERED:
-                told = answers.otherwise if is_too_long(origin, wanted) else None
-            elif (origin in answers.decorators or (origin in answers.origins and answers.admit(origin))) and environ[
-                "HTTP_ACCESS_CONTROL_REQUEST_METHOD"
-            ] in answers.methods:
+                told = told if is_too_long(origin, wanted) else None
+            elif method in answers.methods and (
+                origin in answers.starts or (origin in answers.origins and answers.admit(origin))
+            ):
                 told = answers.told.get(wanted)
-            else:
-                told = answers.otherwise
             if told:
                 # lists of their own, since a server may change them
                 start_response(answers.status, [(_ALLOW_ORIGIN, answers.everyone or origin), *told])
@@ -120,20 +121,19 @@ class PreflightMiddleware(CorsLayer):
             return [_REFUSED_BODY]
         if ACTING in environ and self._find(answers, environ) is not None and self.stands_back(environ):
             return self.app(environ, start_response)
-        if "HTTP_ORIGIN" in environ and len(environ["HTTP_ORIGIN"]) <= MAX_ORIGIN_LENGTH:
-            origin = environ["HTTP_ORIGIN"]
-            decorate = answers.decorators.get(origin)
-            if decorate is None and origin not in answers.origins:
-                decorate = answers.plain
-        else:
-            decorate = answers.plain
-        if decorate is None:
-            decorate = self._decide(answers, environ)
-            if decorate is None:
+        origin = environ.get("HTTP_ORIGIN", "")
+        start = answers.plain
+        if origin and len(origin) <= MAX_ORIGIN_LENGTH:
+            start = answers.starts.get(origin)
+            if start is None and origin not in answers.origins:
+                start = answers.plain
+        if start is None:
+            start = self._decide(answers, environ)
+            if start is None:
                 return self.app(environ, start_response)
         environ[ACTING] = self
         try:
-            return self.app(environ, decorate(start_response))
+            return self.app(environ, partial(start, start_response))
         finally:
             environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
@@ -158,9 +158,9 @@ class PreflightMiddleware(CorsLayer):
         start_response(answer.status, [*answer.headers])
         return [*answer.body]
 
-    def _decide(self, answers: Answers, environ: WSGIEnvironment) -> Decorator | None:
+    def _decide(self, answers: Answers, environ: WSGIEnvironment) -> Start | None:
         found = self._find(answers, environ)
-        return None if found is None else decorator_for(found, environ)
+        return None if found is None else start_for(found, environ)
 
 
 _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
@@ -169,10 +169,10 @@ _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
 _UNREADY: Final = Answers(Policy(allow_methods="*", allow_credentials=True))
 
 
-def decorator_for(answers: Answers, environ: WSGIEnvironment) -> Decorator:
-    """What makes the answer to an actual request right."""
-    ready = answers.decorator_for(environ.get("HTTP_ORIGIN"))
-    return ready or answers.decorator(decide(answers.policy, read_facts(environ)).headers)
+def start_for(answers: Answers, environ: WSGIEnvironment) -> Start:
+    """What starts the response to an actual request."""
+    ready = answers.start_for(environ.get("HTTP_ORIGIN"))
+    return ready or answers.starting_with(decide(answers.policy, read_facts(environ)).headers)
 
 
 def read_facts(environ: WSGIEnvironment) -> RequestFacts:
