@@ -176,9 +176,7 @@ class RouteTable:
         if len(wanted) > MAX_METHOD_LENGTH or "HTTP_HOST" not in environ or "HTTP_UPGRADE" in environ:
             return self._find(environ, wanted)
         question = path, _, host = environ.get("PATH_INFO", ""), wanted, environ["HTTP_HOST"]
-        found = known.found.recent.get(question)
-        if found is None and known.found.fading:
-            found = known.found.recall(question)
+        found = known.found.recent.get(question) or (known.found.recall(question) if known.found.fading else None)
         if found is not None:
             return found
         adapter = known.adapters.recent.get(host) or self._adapter(known, host, environ)
