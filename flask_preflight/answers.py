@@ -65,6 +65,9 @@ def status_line(status: int) -> str:
         return f"{status} Success"
 
 
+# Browsers send few lists of header names, always in the same order, and there may be many policies.
+_MOST_TOLD: Final = 64
+
 # Whatever the reason is: only a debug answer tells it.
 REFUSAL: Final = prepare("403 Forbidden", (VARY_PREFLIGHT,), "This CORS preflight is refused.\n")
 
@@ -82,6 +85,7 @@ class Answers:
     """
 
     __slots__ = (
+        "_rest",
         "_starts",
         "_told",
         "_varied",
@@ -97,23 +101,36 @@ class Answers:
         "told",
     )
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, like: Answers | None = None) -> None:
         any_method = policy.allow_methods == fetch.WILDCARD
         self.policy = policy
         # with credentials, the answer under "*" names the one method that was asked for
         self.ready = not (callable(policy.allow_origins) or (any_method and policy.allow_credentials))
-        self.origins = _origins(policy) if self.ready else frozenset[str]()
         # a few, which are compared and so not read to their end, however long one is that is asked for
         self.methods = _Such(_is_sound) if any_method else tuple(filter(_is_sound, policy.methods))
-        self.everyone = fetch.WILDCARD if policy.allow_origins == fetch.WILDCARD else None
         self.status = status_line(policy.preflight_status)
-        self._told: Memory[str, HeaderList] = Memory()
-        self.told = self._told.recent
         self.otherwise: HeaderList | None = () if self.ready else None
+        self._told: Memory[str, HeaderList] = Memory(_MOST_TOLD)
+        self.told = self._told.recent
+        if like is not None and self.ready and like.ready and _read_alike(policy, like.policy):
+            self._share_readers(like)
+        else:
+            self._begin_readers()
+
+    def _begin_readers(self) -> None:
+        """All that depends on who may read what."""
+        policy = self.policy
+        self.origins = _origins(policy) if self.ready else frozenset[str]()
+        self.everyone = fetch.WILDCARD if policy.allow_origins == fetch.WILDCARD else None
         self._varied: Memory[str, tuple[str, str]] = Memory()
         self._starts: Memory[str, Start] = Memory()
         self.starts = self._starts.recent
+        self._rest: HeaderList | None = None
         self.plain = self.starting_with(negotiate(policy, RequestFacts("GET")).headers) if self.ready else None
+
+    def _share_readers(self, like: Answers) -> None:
+        for name in ("origins", "everyone", "_varied", "_starts", "_rest", "starts", "plain"):
+            setattr(self, name, getattr(like, name))
 
     def answer(self, facts: RequestFacts) -> Answer | None:
         """The answer to a preflight; ``None`` if that is to be decided anew."""
@@ -134,12 +151,12 @@ class Answers:
             decision = negotiate(self.policy, RequestFacts("OPTIONS", origin, method, headers))
             is_granted = decision.outcome is Outcome.PREFLIGHT_GRANTED
             told = prepare(self.status, decision.headers[1:]).headers if is_granted else ()
-            if _is_short(headers, told):
+            if len(headers) + sum(len(name) + len(value) for name, value in told) <= LONGEST_REMEMBERED:
                 self._told.keep(headers, told)
         return told
 
     def admit(self, origin: str) -> bool:
-        """Remember an allowed *origin*: among a hundred thousand, or patterns, it would take longer to find again."""
+        """Remember an allowed *origin*, and say so: among a hundred thousand, it would take longer to find again."""
         return self.start_for(origin) is not None
 
     def start_for(self, origin: str | None) -> Start | None:
@@ -149,11 +166,15 @@ class Answers:
         start = self.starts.get(origin)
         if start is None:
             start = self._starts.recall(origin)
+        if start is None and self.everyone and self.plain is not None:  # the same for everyone
+            start = self.plain
+            self._starts.keep(origin, start)
         if start is None:
-            added = negotiate(self.policy, RequestFacts("GET", origin)).headers
-            start = self.starting_with(added)
-            if _is_short(origin, added):
-                self._starts.keep(origin, start)
+            named, *rest = negotiate(self.policy, RequestFacts("GET", origin)).headers
+            # the same text for all: it may be long, and there may be many origins
+            self._rest = tuple(rest) if self._rest is None else self._rest
+            start = self.starting_with((named, *self._rest))
+            self._starts.keep(origin, start)
         return start
 
     def starting_with(self, added: HeaderList) -> Start:
@@ -186,18 +207,27 @@ class Answers:
         return start
 
     def _vary(self, by_app: str) -> tuple[str, str]:
-        merged = self._varied.recall(by_app) or (fetch.VARY, _vary_too(by_app, VARY[1]))
-        if len(by_app) <= LONGEST_REMEMBERED:
-            self._varied.keep(by_app, merged)
+        merged = self._varied.recall(by_app)
+        if merged is None:
+            merged = fetch.VARY, _vary_too(by_app, VARY[1])
+            if len(by_app) <= LONGEST_REMEMBERED // 2:
+                self._varied.keep(by_app, merged)
         return merged
 
 
-def answers_of(policy: Policy) -> Answers:
-    """The answers under *policy*, always the same."""
-    answers: Answers | None = policy.remembered.get("answers")
-    if answers is None:
-        answers = policy.remembered["answers"] = Answers(policy)
+def answers_of(policy: Policy, like: Answers | None = None) -> Answers:
+    """The answers under *policy*, always the same; what they have in common with *like* is shared."""
+    ready: Answers | None = policy.remembered.get("answers")
+    answers: Answers = ready or policy.remembered.setdefault("answers", Answers(policy, like))
     return answers
+
+
+def _read_alike(one: Policy, other: Policy) -> bool:
+    """Whether the same origins may read the same under both."""
+    return one.allow_origins is other.allow_origins and (one.allow_credentials, one.expose_headers) == (
+        other.allow_credentials,
+        other.expose_headers,
+    )
 
 
 def is_too_long(origin: str, headers: str) -> bool:
@@ -205,12 +235,8 @@ def is_too_long(origin: str, headers: str) -> bool:
     return len(origin) > MAX_ORIGIN_LENGTH or len(headers) > MAX_REQUEST_HEADERS_LENGTH
 
 
-def _is_short(question: str, answer: HeaderList) -> bool:
-    return len(question) + sum(len(name) + len(value) for name, value in answer) <= LONGEST_REMEMBERED
-
-
 class _Such:
-    """All that *are*, for ``in``."""
+    """A container of all texts that pass a check."""
 
     __slots__ = ("_are",)
 

@@ -28,10 +28,10 @@ from flask_preflight.wsgi import (
     CorsLayer,
     answer_for,
     decide,
+    find_start,
     log,
     log_failure,
     read_facts,
-    start_for,
 )
 
 if TYPE_CHECKING:
@@ -160,9 +160,11 @@ class _AppState:
         add = self.app.url_map.add
 
         def add_and_tell(rulefactory: RuleFactory) -> None:
-            add(rulefactory)
-            if self.table is not None:
-                self.table.routes_have_changed()
+            try:
+                add(rulefactory)
+            finally:  # some of its rules may be there even if it fails
+                if self.table is not None:
+                    self.table.routes_have_changed()
 
         self.app.url_map.add = add_and_tell  # type: ignore[method-assign]  # as for `wsgi_app` below
 
@@ -260,23 +262,23 @@ class _FlaskLayer(CorsLayer):
             return self._answer(found, environ, start_response)
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
-        asked, around = environ, None
-        if self.app is not self._flasks_own:  # what stands in between may change the environ, or answer by itself
+        asked, around, changes = environ, None, self.app is not self._flasks_own
+        if changes:  # or answers by itself, whatever stands in between
             asked, around = environ.copy(), current_request()
-            environ[_ASKED] = asked
+            environ[_ASKED] = self, asked
         sender: str | None = environ.get("HTTP_ORIGIN")
 
         def decorated(
             status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
         ) -> Callable[[bytes], object]:
-            answers = table.for_response(asked, around)
+            answers = table.for_response(asked, around, changes=changes)
             if answers is None:
                 return start_response(status, headers, exc_info)
             start = answers.plain
             if sender is not None and len(sender) <= MAX_ORIGIN_LENGTH:
                 start = answers.starts.get(sender)
             if start is None:
-                start = answers.start_for(sender) or start_for(answers, asked)
+                start = find_start(answers, asked)
             return start(start_response, status, headers, exc_info)
 
         environ[ACTING] = self
@@ -295,7 +297,8 @@ class _FlaskLayer(CorsLayer):
     def acts_on(self, environ: WSGIEnvironment) -> bool:
         # Preflights come no further, or without a word of this layer, so this is another request.
         table = self._state.table or self._state.settle()
-        return table.for_response(environ.get(_ASKED, environ), None) is not None
+        layer, asked = environ.get(_ASKED, (None, environ))
+        return (table.for_request(asked) if layer is self else table.for_view(environ)) is not None
 
     def _answer(self, found: Found, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight that is not just granted, or that somebody wants to hear of."""

@@ -20,7 +20,8 @@ class Memory(Generic[Question, Answer]):
     outlives it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_REMEMBERED) -> None:
+        self._most = most
         self.recent: dict[Question, Answer] = {}
         self.fading: dict[Question, Answer] = {}
 
@@ -28,7 +29,7 @@ class Memory(Generic[Question, Answer]):
         return len(self.recent) + len(self.fading)
 
     def keep(self, question: Question, answer: Answer) -> None:
-        if len(self.recent) >= MOST_REMEMBERED // 2:
+        if len(self.recent) >= self._most // 2:
             self.fading = self.recent.copy()
             self.recent.clear()
         self.recent[question] = answer

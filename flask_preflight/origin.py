@@ -132,6 +132,9 @@ class Origins(tuple[str, ...]):
                 flaws.append(diagnose(value))
         return cls(sorted(valid)), flaws
 
+    def __reduce__(self) -> tuple[type[Origins], tuple[tuple[str, ...]]]:
+        return Origins, (tuple(self),)  # without what is worked out from them
+
     def match(self, origin: str) -> bool:
         """Whether *origin*, anything that a client may have sent, is one of these."""
         if origin in self.listed or self._met.recall(origin):

@@ -149,6 +149,10 @@ class Policy:
         """
         return merge(self, changes)
 
+    def __replace__(self, **changes: Unpack[PolicyChanges]) -> Policy:
+        """For `copy.replace`."""
+        return self.override(**changes)
+
     def with_methods(self, methods: Iterable[str]) -> Policy:
         """This policy for just *methods*. They come from a server's routes and are not checked; all else is shared."""
         narrowed = object.__new__(Policy)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
-from flask import Flask, current_app, has_request_context, request
+from flask import Flask, Request, current_app, has_request_context, request
 from flask.views import http_method_funcs
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
@@ -28,7 +28,6 @@ from flask_preflight.problems import PolicyError, Problem
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-    from flask import Request
 
 # How many redirects a URL may take to its view
 _MOST_HOPS: Final = 5
@@ -84,7 +83,9 @@ class _Known:
         """See whether what is found will last: not if somebody's own code takes part in the routing of *app*."""
         urls = app.url_map
         own = type(app).create_url_adapter is Flask.create_url_adapter and "create_url_adapter" not in vars(app)
-        own = own and type(urls) is Map and {*urls.converters.values()} <= {*DEFAULT_CONVERTERS.values()}
+        own = own and app.request_class.__init__ is Request.__init__  # else it may change what it is made of
+        own = own and type(urls) is Map and "add" in vars(urls)  # which so is the one that is watched
+        own = own and {*urls.converters.values()} <= {*DEFAULT_CONVERTERS.values()}
         own = own and all(type(rule) is Rule and not callable(rule.redirect_to) for rule in urls.iter_rules())
         by_host = urls.host_matching or app.subdomain_matching or app.config.get("TRUSTED_HOSTS")
         self.is_lasting = own and not by_host
@@ -96,9 +97,11 @@ class RouteTable:
     def __init__(self, app: Flask, policy: Policy) -> None:
         self.app = app
         self.app_wide = policy
+        self._app_wide_answers = answers_of(policy)
         self._by_marks: dict[tuple[Mark, ...], Policy | None] = {(): policy}
         self._by_view: dict[tuple[str, str], Policy | None] = {}
         self._for_responses: dict[tuple[str, str], Answers | None] = {}
+        self._narrowed: dict[tuple[Policy, tuple[str, ...]], Policy] = {}
         self._behind: dict[tuple[int, str], Found] = {}
         self._known: _Known | None = None
 
@@ -200,7 +203,8 @@ class RouteTable:
 
     def _begin(self) -> _Known:
         known = self._known = _Known()
-        known.look_at(self.app)  # only now, so that no route comes in between
+        with suppress(RuntimeError):  # a route is being added just now, and this will be forgotten anyway
+            known.look_at(self.app)  # only now, so that no route comes in between
         return known
 
     def _adapter(self, known: _Known, host: str, environ: WSGIEnvironment) -> MapAdapter | None:
@@ -209,8 +213,9 @@ class RouteTable:
             return None
         adapter = known.adapters.recall(host)
         if adapter is None:
-            with suppress(HTTPException):  # as for a host that is none
-                adapter = self._bind(environ)
+            with suppress(Exception):  # as for a host that is none; `_find` will see it, too
+                # nothing else of this request, which the adapter would hold
+                adapter = self._bind({**environ, "SCRIPT_NAME": "", "PATH_INFO": "/", "QUERY_STRING": ""})
                 known.adapters.keep(host, adapter)
         return adapter
 
@@ -227,9 +232,8 @@ class RouteTable:
         """What counts where *error* stands for a route."""
         if isinstance(error, MethodNotAllowed):
             return Found(self.app_wide.with_methods(error.valid_methods or ()), reason=Reason.METHOD_NOT_ROUTED)
-        if isinstance(
-            error, HTTPException
-        ):  # no such URL or host: the request itself shall get through to Flask's answer
+        if isinstance(error, HTTPException):
+            # no such URL or host: the request itself shall get through to Flask's answer
             anything = self.app_wide.allow_methods is None
             return Found(self.app_wide.with_methods([wanted]) if anything else self.app_wide)
         return Found(self.app_wide, reason=Reason.ROUTING_FAILED, error=error)
@@ -241,14 +245,16 @@ class RouteTable:
         return found if wanted == method else Found(found.policy, found.endpoint)
 
     def _narrow(self, rule: Rule, method: str) -> Found:
-        policy = self.policy_of(rule, method)
+        policy = view_policy = self.policy_of(rule, method)
         if policy is not None:
             alike = [name for name in rule.methods or (method,) if self.policy_of(rule, name) == policy]
             anything = policy.allow_methods is None
-            policy = policy.with_methods(name for name in alike if anything or policy.allows_method(name))
+            methods = tuple(sorted(name for name in alike if anything or policy.allows_method(name)))
+            # most rules have the same few methods, and one policy for all of them remembers less
+            policy = self._narrowed.setdefault((policy, methods), policy.with_methods(methods))
         if rule.methods is None:  # anybody could make up methods to be remembered
             return Found(policy, rule.endpoint)
-        answers = _answers_if(policy)
+        answers = None if policy is None else answers_of(policy, like=self._answers_if(view_policy))
         allowed = answers if answers is not None and method in answers.methods else None
         found = Found(policy, rule.endpoint, answers=allowed, rule=rule)
         self._behind[id(rule), method] = found
@@ -256,17 +262,20 @@ class RouteTable:
 
     # -- responses ------------------------------------------------------------------------
 
-    def for_response(self, environ: WSGIEnvironment, around: Request | None) -> Answers | None:
+    def for_response(
+        self, environ: WSGIEnvironment, around: Request | None = None, *, changes: bool = False
+    ) -> Answers | None:
         """The answers under the policy of the view whose response is just starting; ``None`` if it is exempt.
 
-        *around* was Flask's current request before the app was called, as when a view or a test calls an app.
+        *around* was Flask's current request before the app was called, as when a view or a test calls an app. It need
+        not be known unless somebody *changes* the environ on the way to Flask.
         """
         try:
             now = _get_current_request()
         except RuntimeError:
             now = None
-        if now is None or now is around:
-            return _answers_if(self.for_request(environ))
+        if now is None or now is around or not (changes or now.environ is environ):
+            return self._answers_if(self.for_request(environ))
         rule = now.url_rule
         if rule is not None and rule.map is self.app.url_map:  # so it is this app's request
             try:
@@ -274,16 +283,23 @@ class RouteTable:
             except KeyError:
                 return self._keep_for_responses(rule, now.method)
         if current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
-            return _answers_if(self.for_request(environ))
+            return self._answers_if(self.for_request(environ))
         if isinstance(now.routing_exception, RequestRedirect):
-            return _answers_if(self.for_request(now.environ))
-        return answers_of(self.app_wide)
+            return self._answers_if(self.for_request(now.environ))
+        return self._app_wide_answers
 
     def _keep_for_responses(self, rule: Rule, method: str) -> Answers | None:
-        answers = _answers_if(self.policy_of(rule, method))
+        answers = self._answers_if(self.policy_of(rule, method))
         if rule.methods is not None:  # else anybody could make up methods to be remembered
             self._for_responses[rule.endpoint, method] = answers
         return answers
+
+    def for_view(self, environ: WSGIEnvironment) -> Answers | None:
+        """The answers under the policy of the view that is running, or else of that which *environ* leads to."""
+        now = current_request()
+        if now is None or now.url_rule is None or now.url_rule.map is not self.app.url_map:
+            return self._answers_if(self.for_request(environ))
+        return self._answers_if(self.policy_of(now.url_rule, now.method))
 
     def for_request(self, environ: WSGIEnvironment) -> Policy | None:
         """The policy of the view that the request itself leads to; ``None`` if it is exempt."""
@@ -294,15 +310,14 @@ class RouteTable:
             return self.app_wide
         return self.policy_of(rule, method)
 
+    def _answers_if(self, policy: Policy | None) -> Answers | None:
+        return None if policy is None else answers_of(policy, like=self._app_wide_answers)
+
     def _bind(self, environ: WSGIEnvironment) -> MapAdapter:
         adapter = self.app.create_url_adapter(self.app.request_class(environ))
         if adapter is None:  # an override of the app's, since there is a request
             raise NotFound
         return adapter
-
-
-def _answers_if(policy: Policy | None) -> Answers | None:
-    return None if policy is None else answers_of(policy)
 
 
 # Behind Flask's proxy, which would look the request up for each of its attributes

@@ -82,7 +82,7 @@ class PreflightMiddleware(CorsLayer):
     @property
     def policy(self) -> Policy | PolicyFinder:
         """The policy in force. Assigning another swaps it for all requests that begin from then on."""
-        return self._policy
+        return self._in_force[0]
 
     @policy.setter
     def policy(self, policy: Policy | PolicyFinder) -> None:
@@ -90,12 +90,11 @@ class PreflightMiddleware(CorsLayer):
             raise TypeError(
                 f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
             )
-        self._policy = policy
-        self._answers = answers_of(policy) if isinstance(policy, Policy) else _UNREADY
+        self._in_force = policy, answers_of(policy) if isinstance(policy, Policy) else _UNREADY
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Every request goes this way, so it looks for ready answers by itself, with as few calls as can be.
-        answers = self._answers  # read once, so that a request is never under two policies
+        policy, answers = self._in_force  # read once, so that a request is never under two policies
         if (
             "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
             and environ["REQUEST_METHOD"] == "OPTIONS"
@@ -116,11 +115,14 @@ class PreflightMiddleware(CorsLayer):
                 start_response(answers.status, [(_ALLOW_ORIGIN, answers.everyone or origin), *told])
                 return []
             if told is None or self.debug:
-                return self._answer(answers, environ, start_response)
+                return self._answer(policy, answers, environ, start_response)
             start_response(_REFUSED, [*_REFUSED_HEADERS])
             return [_REFUSED_BODY]
-        if ACTING in environ and self._find(answers, environ) is not None and self.stands_back(environ):
-            return self.app(environ, start_response)
+        if ACTING in environ:
+            found = _find(policy, answers, environ)
+            if found is None or self.stands_back(environ):
+                return self.app(environ, start_response)
+            answers = found
         origin = environ.get("HTTP_ORIGIN", "")
         start = answers.plain
         if origin and len(origin) <= MAX_ORIGIN_LENGTH:
@@ -128,27 +130,21 @@ class PreflightMiddleware(CorsLayer):
             if start is None and origin not in answers.origins:
                 start = answers.plain
         if start is None:
-            start = self._decide(answers, environ)
-            if start is None:
+            found = _find(policy, answers, environ)
+            if found is None:
                 return self.app(environ, start_response)
+            start = find_start(found, environ)
         environ[ACTING] = self
         try:
             return self.app(environ, partial(start, start_response))
         finally:
             environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
-    def _find(self, answers: Answers, environ: WSGIEnvironment) -> Answers | None:
-        if answers is not _UNREADY:
-            return answers
-        policy = self._policy
-        found = policy if isinstance(policy, Policy) else policy(environ)
-        if found is not None and not isinstance(found, Policy):
-            raise TypeError(f"{policy!r} returned {found!r}; it must return a Policy or None")
-        return None if found is None else answers_of(found)
-
-    def _answer(self, answers: Answers, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _answer(
+        self, policy: Policy | PolicyFinder, answers: Answers, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         """Answer a preflight whose answer was not found at once."""
-        found = self._find(answers, environ)
+        found = _find(policy, answers, environ)
         if found is None:
             return self.app(environ, start_response)
         facts = read_facts(environ)
@@ -158,9 +154,14 @@ class PreflightMiddleware(CorsLayer):
         start_response(answer.status, [*answer.headers])
         return [*answer.body]
 
-    def _decide(self, answers: Answers, environ: WSGIEnvironment) -> Start | None:
-        found = self._find(answers, environ)
-        return None if found is None else start_for(found, environ)
+
+def _find(policy: Policy | PolicyFinder, answers: Answers, environ: WSGIEnvironment) -> Answers | None:
+    if isinstance(policy, Policy) or answers is not _UNREADY:  # which may have been found already
+        return answers
+    found = policy(environ)
+    if found is not None and not isinstance(found, Policy):
+        raise TypeError(f"{policy!r} returned {found!r}; it must return a Policy or None")
+    return None if found is None else answers_of(found)
 
 
 _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
@@ -169,8 +170,8 @@ _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
 _UNREADY: Final = Answers(Policy(allow_methods="*", allow_credentials=True))
 
 
-def start_for(answers: Answers, environ: WSGIEnvironment) -> Start:
-    """What starts the response to an actual request."""
+def find_start(answers: Answers, environ: WSGIEnvironment) -> Start:
+    """What starts the response to an actual request, decided anew if that is not ready."""
     ready = answers.start_for(environ.get("HTTP_ORIGIN"))
     return ready or answers.starting_with(decide(answers.policy, read_facts(environ)).headers)
 

@@ -657,6 +657,20 @@ def test_the_worst_origin_costs_as_many_look_ups_as_it_has_labels() -> None:
     assert count_look_ups(found, "https://" + ".".join("b" * 127)) == 126
 
 
+@pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda found: pickle.loads(pickle.dumps(found))])
+def test_copies_match_alike_and_carry_nothing_of_what_was_met(twin: Callable[[Origins], Origins]) -> None:
+    found = read("https://*.example.com", "https://a.com")
+    size = len(pickle.dumps(found))
+    for number in range(50):
+        assert found.match(f"https://{number}.example.com")
+    again = twin(found)
+    assert again == found
+    assert type(again) is Origins
+    assert vars(again) == {}
+    assert again.match("https://x.example.com")
+    assert len(pickle.dumps(found)) == size
+
+
 def test_what_patterns_cover_is_remembered_and_what_they_do_not_is_not() -> None:
     found = read("https://*.example.com", "http://localhost:*")
     for origin in ("https://a.example.com", "http://localhost:1", "http://localhost"):

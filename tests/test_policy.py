@@ -498,6 +498,14 @@ def test_a_copy_is_equal(twin: Callable[[Policy], Policy]) -> None:
     ]
 
 
+def test_a_policy_may_be_replaced_as_a_dataclass_is() -> None:
+    expected = EXAMPLE.override(max_age=5)
+    assert replace(EXAMPLE, max_age=5) == expected
+    assert EXAMPLE.__replace__(max_age=5) == expected
+    if sys.version_info >= (3, 13):
+        assert copy.replace(EXAMPLE, max_age=5) == expected
+
+
 def test_a_policy_from_another_process_has_the_hash_of_this_one() -> None:
     code = """
 import pickle, sys

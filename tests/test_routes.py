@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import pytest
-from flask import Blueprint, Flask, Response, abort, redirect, request
+from flask import Blueprint, Flask, Request, Response, abort, redirect, request
 from flask.views import MethodView
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import PAGE, REFUSED, VARY, Answer, granted, preflight, readable, send
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import BaseConverter, MapAdapter, Rule, ValidationError
+from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule, Submount, ValidationError
 from werkzeug.test import create_environ, run_wsgi_app
 
-from flask_preflight import Preflight, cors_blueprint, cors_exempt, cors_route
+from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_blueprint, cors_exempt, cors_route
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -1204,7 +1204,19 @@ def fickle_rule(app: Flask) -> None:
     app.put("/<x>")(view(1))
 
 
-@pytest.mark.parametrize("prepare", [fickle_converter, fickle_redirect, fickle_adapter, fickle_rule])
+def fickle_request(app: Flask) -> None:
+    prefixes = ["/one", "/two"] * 9
+
+    class Rewriting(Request):
+        def __init__(self, environ: WSGIEnvironment, *args: Any, **options: Any) -> None:
+            super().__init__({**environ, "PATH_INFO": prefixes.pop(0)}, *args, **options)
+
+    app.request_class = Rewriting
+    app.put("/one")(view(1))
+    app.put("/two")(view(2))
+
+
+@pytest.mark.parametrize("prepare", [fickle_converter, fickle_redirect, fickle_adapter, fickle_rule, fickle_request])
 def test_what_may_say_something_else_is_asked_each_time(prepare: Callable[[Flask], None]) -> None:
     app = new_app()
     prepare(app)
@@ -1229,6 +1241,114 @@ def test_a_route_that_is_added_while_another_is_matched_is_not_missed(monkeypatc
     monkeypatch.setattr(MapAdapter, "match", slowly)
     assert preflight(app, "PUT", "/late") == granted("OPTIONS, PUT", max_age="1")
     assert preflight(app, "PUT", "/late") == granted("OPTIONS, PUT", max_age="2")
+
+
+def test_while_a_route_is_being_added_nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = new_app()
+    app.put("/<x>")(view(1))
+    iter_rules = app.url_map.iter_rules
+    assert preflight(app, "PUT", "/x") == granted("OPTIONS, PUT", max_age="1")
+
+    def changing(*_: Any) -> Iterator[Rule]:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr(app.url_map, "iter_rules", changing)
+    app.put("/late", endpoint="late")(view(2))
+    for _ in range(8):
+        assert preflight(app, "PUT", "/late") == granted("OPTIONS, PUT", max_age="2")
+    assert remembered(app) == 0
+    monkeypatch.setattr(app.url_map, "iter_rules", iter_rules)
+    app.put("/later", endpoint="later")(view(3))
+    for _ in range(8):
+        assert preflight(app, "PUT", "/later") == granted("OPTIONS, PUT", max_age="3")
+    assert remembered(app) == 1
+
+
+def test_rules_with_the_same_policy_and_methods_share_what_is_remembered() -> None:
+    app = new_app()
+    for number in range(5):
+        app.route(f"/{number}", endpoint=f"{number}", methods=["GET", "PUT"])(lambda: "")
+        preflight(app, "GET", f"/{number}")
+        preflight(app, "PUT", f"/{number}")
+    found = app.extensions["preflight"].table._behind.values()
+    assert (len(found), len({id(each.answers) for each in found})) == (10, 1)
+
+
+def test_another_map_is_not_watched_so_nothing_of_it_is_remembered() -> None:
+    app = new_app()
+    app.url_map = Map([Rule("/<x>", endpoint="x", methods=["PUT"])])
+    app.view_functions["x"] = view(1)
+    for _ in range(8):
+        assert preflight(app, "PUT", "/x") == granted("OPTIONS, PUT", max_age="1")
+    app.url_map.add(Rule("/x", endpoint="late", methods=["PUT"]))
+    app.view_functions["late"] = view(2)
+    assert preflight(app, "PUT", "/x") == granted("PUT", max_age="2")
+
+
+def test_what_is_remembered_of_a_host_holds_nothing_else_of_its_request() -> None:
+    app = new_app()
+    app.put("/<x>")(view(1))
+    check(app, Row("PUT /secret?query=secret", 1, "OPTIONS, PUT", rest=at("http://a.com/mount")))
+    [adapter] = app.extensions["preflight"].table._known.adapters.recent.values()
+    assert (adapter.path_info, adapter.query_args, adapter.script_name) == ("/", "", "/")
+
+
+class Lazy(Response):
+    """A response that starts when its body is read, so after Flask is done with the request."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        yield from super().__call__(environ, start_response)
+
+
+def test_a_response_that_starts_late_is_judged_by_its_own_request() -> None:
+    app = new_app()
+    app.get("/lazy")(owned(1)(lambda: Lazy("1")))
+    app.put("/other", endpoint="other")(cors_exempt(lambda: ""))
+    check(app, Row("GET /lazy", 1, "GET, HEAD, OPTIONS"))
+    with app.test_request_context("/other", method="PUT"):
+        check(app, Row("GET /lazy", 1, "GET, HEAD, OPTIONS"))
+
+
+def test_an_exempt_view_may_hand_its_request_on_to_an_app_with_cors_of_its_own() -> None:
+    def plain(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [("Content-Type", "text/plain")])
+        return [b"inner"]
+
+    inner = PreflightMiddleware(plain, Policy(allow_origins=[PAGE], expose_headers=["X-Inner"]))
+    app = new_app()
+
+    @app.get("/mount/<path:rest>")
+    @cors_exempt
+    def mount(rest: str) -> WSGIApplication:
+        moved = {**request.environ, "SCRIPT_NAME": "/mount", "PATH_INFO": f"/{rest}"}
+        return Response.from_app(inner, moved)
+
+    app.get("/elsewhere")(view(1))
+    for path in ("/mount/x", "/mount/elsewhere"):
+        assert send(app, "GET", path) == Answer(200, readable(expose="X-Inner"), "inner")
+
+
+def test_routes_that_are_added_by_a_factory_that_fails_are_not_missed() -> None:
+    app = new_app()
+    app.put("/<x>")(view(1))
+    for _ in range(8):
+        assert preflight(app, "PUT", "/late") == granted("OPTIONS, PUT", max_age="1")
+    app.view_functions["late"] = view(2)
+    rules = [Rule("/late", endpoint="late", methods=["PUT"]), Rule("/<missing:x>", endpoint="missing")]
+    with pytest.raises(LookupError):
+        app.url_map.add(Submount("", rules))
+    assert preflight(app, "PUT", "/late") == granted("PUT", max_age="2")
+
+
+def test_a_request_class_that_fails_refuses_the_preflight() -> None:
+    class Failing(Request):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            raise ValueError("no")
+
+    app = new_app()
+    app.put("/x")(view(1))
+    app.request_class = Failing
+    assert preflight(app, "PUT", "/x") == REFUSED
 
 
 def test_a_flood_of_urls_hosts_and_methods_takes_little_and_drives_nothing_out() -> None:

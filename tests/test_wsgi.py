@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
@@ -884,6 +884,26 @@ def test_a_swap_holds_for_the_requests_that_begin_after_it() -> None:
     assert ask(PreflightMiddleware(Spy(), middleware.policy)).headers == TEXT
 
 
+def test_the_policy_that_is_shown_is_the_one_in_force_whoever_else_swaps_it() -> None:
+    policies = [Policy(allow_origins=[f"https://{number}.com"]) for number in range(8)]
+    middleware = PreflightMiddleware(Spy(), POLICY)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(50):
+            threads = [threading.Thread(target=setattr, args=(middleware, "policy", each)) for each in policies]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            shown = middleware.policy
+            assert isinstance(shown, Policy)
+            [origin] = cast("Iterable[str]", shown.allow_origins)
+            assert ask_preflight(middleware, "GET", HTTP_ORIGIN=origin).status.startswith("204")
+    finally:
+        sys.setswitchinterval(interval)
+
+
 def test_every_answer_belongs_to_one_of_two_policies_while_they_are_swapped() -> None:
     one = Policy(
         allow_origins=[ORIGIN], allow_methods=["GET", "PUT"], allow_headers=["X-A"], max_age=1, preflight_status=200
@@ -993,6 +1013,21 @@ def test_where_the_inner_one_hands_off_nothing_is_said(caplog: pytest.LogCapture
     outer = PreflightMiddleware(PreflightMiddleware(Spy(), by_path({"/x": INNER})), POLICY)
     assert ask(outer).headers == TEXT + ALLOWED
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("found", [INNER, None], ids=["a policy", "none"])
+def test_a_finder_is_asked_once_a_request_also_inside_another(found: Policy | None) -> None:
+    asked: list[str] = []
+
+    def find(environ: WSGIEnvironment) -> Policy | None:
+        asked.append(environ["REQUEST_METHOD"])
+        return found
+
+    inner = PreflightMiddleware(Spy(), find)
+    ask(PreflightMiddleware(inner, POLICY))
+    ask(inner)
+    ask_preflight(inner, "GET")
+    assert asked == ["GET", "GET", "OPTIONS"]
 
 
 def test_one_that_calls_itself_is_not_inside_another(caplog: pytest.LogCaptureFixture) -> None:
