@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Container
 
     from _typeshed import OptExcInfo
-    from _typeshed.wsgi import StartResponse
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 
 # As `start_response`, which comes first
 Start: TypeAlias = "Callable[..., Callable[[bytes], object]]"
@@ -82,6 +84,7 @@ class Answers:
       these are refused. *status* goes with it. *otherwise* is what all others are told: ``()``, or ``None`` if that is
       to be decided anew.
     - *starts* start the responses to allowed origins, and *plain* those to requests without an origin.
+    - *find* finds the policy of a request, where there is not one for all.
     """
 
     __slots__ = (
@@ -90,6 +93,7 @@ class Answers:
         "_told",
         "_varied",
         "everyone",
+        "find",
         "methods",
         "origins",
         "otherwise",
@@ -101,9 +105,10 @@ class Answers:
         "told",
     )
 
-    def __init__(self, policy: Policy, like: Answers | None = None) -> None:
+    def __init__(self, policy: Policy, like: Answers | None = None, find: PolicyFinder | None = None) -> None:
         any_method = policy.allow_methods == fetch.WILDCARD
         self.policy = policy
+        self.find = find
         # with credentials, the answer under "*" names the one method that was asked for
         self.ready = not (callable(policy.allow_origins) or (any_method and policy.allow_credentials))
         # a few, which are compared and so not read to their end, however long one is that is asked for

@@ -5,14 +5,23 @@ The protocol is decided in :mod:`~flask_preflight.engine`; here is only what PEP
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from posixpath import normpath
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
 from flask_preflight import fetch
-from flask_preflight.answers import REFUSAL, Answer, Answers, answers_of, is_too_long, prepare, status_line
+from flask_preflight.answers import (
+    REFUSAL,
+    Answer,
+    Answers,
+    PolicyFinder,
+    answers_of,
+    is_too_long,
+    prepare,
+    status_line,
+)
 from flask_preflight.engine import Decision, Outcome, RequestFacts, negotiate
 from flask_preflight.explain import debug_answer, escape, escape_error
 from flask_preflight.memory import LONGEST_REMEMBERED
@@ -25,8 +34,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
     from flask_preflight.answers import Start
-
-PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 
 # Where a middleware tells those further in that it acts on this request
 ACTING: Final = "flask_preflight.acting"
@@ -82,7 +89,7 @@ class PreflightMiddleware(CorsLayer):
     @property
     def policy(self) -> Policy | PolicyFinder:
         """The policy in force. Assigning another swaps it for all requests that begin from then on."""
-        return self._in_force[0]
+        return self._answers.find or self._answers.policy
 
     @policy.setter
     def policy(self, policy: Policy | PolicyFinder) -> None:
@@ -90,36 +97,37 @@ class PreflightMiddleware(CorsLayer):
             raise TypeError(
                 f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
             )
-        self._in_force = policy, answers_of(policy) if isinstance(policy, Policy) else _UNREADY
+        # one attribute says it all, so that whoever else swaps, what is shown is what is in force
+        self._answers = answers_of(policy) if isinstance(policy, Policy) else Answers(_UNREADY, find=policy)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Every request goes this way, so it looks for ready answers by itself, with as few calls as can be.
-        policy, answers = self._in_force  # read once, so that a request is never under two policies
+        answers = self._answers  # read once, so that a request is never under two policies
         if (
             "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
             and environ["REQUEST_METHOD"] == "OPTIONS"
             and "HTTP_ORIGIN" in environ
         ):  # if another layer acts further out, it has answered this
             origin: str = environ["HTTP_ORIGIN"]
-            method: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
             wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-            told = answers.otherwise
             if len(origin) + len(wanted) > LONGEST_REMEMBERED:
-                told = told if is_too_long(origin, wanted) else None
-            elif method in answers.methods and (
-                origin in answers.starts or (origin in answers.origins and answers.admit(origin))
+                told = answers.otherwise if is_too_long(origin, wanted) else None
+            elif (origin in answers.starts or (origin in answers.origins and answers.admit(origin))) and (
+                environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods
             ):
                 told = answers.told.get(wanted)
+            else:
+                told = answers.otherwise
             if told:
                 # lists of their own, since a server may change them
                 start_response(answers.status, [(_ALLOW_ORIGIN, answers.everyone or origin), *told])
                 return []
             if told is None or self.debug:
-                return self._answer(policy, answers, environ, start_response)
+                return self._answer(answers, environ, start_response)
             start_response(_REFUSED, [*_REFUSED_HEADERS])
             return [_REFUSED_BODY]
         if ACTING in environ:
-            found = _find(policy, answers, environ)
+            found = _find(answers, environ)
             if found is None or self.stands_back(environ):
                 return self.app(environ, start_response)
             answers = found
@@ -130,7 +138,7 @@ class PreflightMiddleware(CorsLayer):
             if start is None and origin not in answers.origins:
                 start = answers.plain
         if start is None:
-            found = _find(policy, answers, environ)
+            found = _find(answers, environ)
             if found is None:
                 return self.app(environ, start_response)
             start = find_start(found, environ)
@@ -140,11 +148,9 @@ class PreflightMiddleware(CorsLayer):
         finally:
             environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
 
-    def _answer(
-        self, policy: Policy | PolicyFinder, answers: Answers, environ: WSGIEnvironment, start_response: StartResponse
-    ) -> Iterable[bytes]:
+    def _answer(self, answers: Answers, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight whose answer was not found at once."""
-        found = _find(policy, answers, environ)
+        found = _find(answers, environ)
         if found is None:
             return self.app(environ, start_response)
         facts = read_facts(environ)
@@ -155,19 +161,20 @@ class PreflightMiddleware(CorsLayer):
         return [*answer.body]
 
 
-def _find(policy: Policy | PolicyFinder, answers: Answers, environ: WSGIEnvironment) -> Answers | None:
-    if isinstance(policy, Policy) or answers is not _UNREADY:  # which may have been found already
+def _find(answers: Answers, environ: WSGIEnvironment) -> Answers | None:
+    find = answers.find
+    if find is None:
         return answers
-    found = policy(environ)
+    found = find(environ)
     if found is not None and not isinstance(found, Policy):
-        raise TypeError(f"{policy!r} returned {found!r}; it must return a Policy or None")
+        raise TypeError(f"{find!r} returned {found!r}; it must return a Policy or None")
     return None if found is None else answers_of(found)
 
 
 _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
 
-# Where the policy is still to be found: those of some policy under which no answer is ready
-_UNREADY: Final = Answers(Policy(allow_methods="*", allow_credentials=True))
+# Some policy under which no answer is ready, where one is still to be found
+_UNREADY: Final = Policy(allow_methods="*", allow_credentials=True)
 
 
 def find_start(answers: Answers, environ: WSGIEnvironment) -> Start:
