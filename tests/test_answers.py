@@ -147,6 +147,17 @@ def test_memory_is_bounded_and_outlives_a_flood() -> None:
     assert "x-mine" in answers_of(policy).told
 
 
+def test_a_vary_that_fades_is_recalled() -> None:
+    policy = Policy(allow_origins=[ORIGIN])
+    headers = [("Vary", "X-Mine")]
+    before = tell(policy, actual(), headers)
+    for number in range(MOST_REMEMBERED // 2):
+        tell(policy, actual(), [("Vary", f"X-{number}")])
+    assert "X-Mine" not in answers_of(policy)._varied.recent
+    assert tell(policy, actual(), headers) == before
+    assert "X-Mine" in answers_of(policy)._varied.recent
+
+
 @pytest.mark.parametrize(
     "facts",
     [

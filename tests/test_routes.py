@@ -1328,6 +1328,31 @@ def test_an_exempt_view_may_hand_its_request_on_to_an_app_with_cors_of_its_own()
         assert send(app, "GET", path) == Answer(200, readable(expose="X-Inner"), "inner")
 
 
+def test_an_error_page_may_be_made_by_an_app_with_cors_of_its_own_which_stands_back() -> None:
+    """Where no view runs, the URL says whose policy counts."""
+
+    def plain(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response("404 Not Found", [("Content-Type", "text/plain")])
+        return [b"inner"]
+
+    inner = PreflightMiddleware(plain, Policy(allow_origins=[PAGE], expose_headers=["X-Inner"]))
+    app = new_app()
+    app.register_error_handler(404, lambda error: Response.from_app(inner, request.environ))
+    assert send(app, "GET", "/missing") == Answer(404, readable(), "inner")
+
+
+def test_a_host_that_fades_is_recalled() -> None:
+    app = new_app()
+    app.put("/<x>")(view(1))
+    for number in [*range(600), 0]:
+        environ = create_environ("/x", f"http://{number}.com", method="OPTIONS")
+        environ |= {"HTTP_ORIGIN": PAGE, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT"}
+        assert run_wsgi_app(app, environ)[1] == "204 No Content"
+    adapters = app.extensions["preflight"].table._known.adapters
+    assert len(adapters) == 600
+    assert "0.com" in adapters.recent
+
+
 def test_routes_that_are_added_by_a_factory_that_fails_are_not_missed() -> None:
     app = new_app()
     app.put("/<x>")(view(1))
