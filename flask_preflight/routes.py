@@ -19,6 +19,7 @@ from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
 from werkzeug.routing.converters import DEFAULT_CONVERTERS
 from werkzeug.wsgi import get_path_info
 
+from flask_preflight import fetch
 from flask_preflight.answers import Answers, answers_of
 from flask_preflight.engine import Reason, flaw_of_method
 from flask_preflight.marks import Mark, marks_of_blueprint, marks_of_view, place_of_view
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 _MOST_HOPS: Final = 5
 
 # Of so many matches, one is kept
-_KEPT_OF: Final = 4
+_KEPT_OF: Final = 8
 
 # What a rule is checked for that takes any method
 _COMMON_METHODS: Final = frozenset(name.upper() for name in http_method_funcs)
@@ -183,7 +184,7 @@ class RouteTable:
         if found is not None:
             return found
         adapter = known.adapters.recent.get(host) or self._adapter(known, host, environ)
-        if adapter is None or flaw_of_method(wanted) is not None:
+        if adapter is None or (wanted not in fetch.NORMALIZED_METHODS and flaw_of_method(wanted) is not None):
             return self._find(environ, wanted)
         try:
             rule = adapter.match(path if path.isascii() else get_path_info(environ), wanted, True)[0]

@@ -29,7 +29,7 @@ LAYERS = {
     "explain": ("fetch origin policy engine", ""),
     "wsgi": ("fetch memory origin policy engine answers explain", ""),
     "marks": ("policy", "flask"),
-    "routes": ("problems memory policy engine answers marks", "flask werkzeug"),
+    "routes": ("fetch problems memory policy engine answers marks", "flask werkzeug"),
     "extension": ("fetch problems memory origin policy engine answers explain wsgi routes", "blinker flask werkzeug"),
     # The tests' judge: it knows the standard's words and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),
