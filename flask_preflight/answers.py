@@ -67,8 +67,8 @@ def status_line(status: int) -> str:
         return f"{status} Success"
 
 
-# Browsers send few lists of header names, always in the same order, and there may be many policies.
-_MOST_TOLD: Final = 64
+# Fewer than elsewhere: there may be many policies, and browsers send few lists of header names, each in one order.
+_MOST_TOLD: Final = 256
 
 # Whatever the reason is: only a debug answer tells it.
 REFUSAL: Final = prepare("403 Forbidden", (VARY_PREFLIGHT,), "This CORS preflight is refused.\n")
