@@ -45,7 +45,7 @@ class PolicyChanges(TypedDict, total=False):
 
 
 class _DataclassFields:
-    """Lets :mod:`dataclasses` take `Policy` for one of its own; only, to import that module takes half of an import."""
+    """Lets :mod:`dataclasses` take `Policy` for one of its own; only, to import that module takes much of an import."""
 
     def __get__(self, policy: Policy | None, owner: type[Policy]) -> dict[str, Field[Any]]:
         from dataclasses import make_dataclass

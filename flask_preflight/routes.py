@@ -251,10 +251,12 @@ class RouteTable:
             alike = [name for name in rule.methods or (method,) if self.policy_of(rule, name) == policy]
             anything = policy.allow_methods is None
             methods = tuple(sorted(name for name in alike if anything or policy.allows_method(name)))
-            # most rules have the same few methods, and one policy for all of them remembers less
-            policy = self._narrowed.setdefault((policy, methods), policy.with_methods(methods))
+            policy = policy.with_methods(methods)
         if rule.methods is None:  # anybody could make up methods to be remembered
             return Found(policy, rule.endpoint)
+        if policy is not None and view_policy is not None:
+            # most rules have the same few methods, and one policy for all of them remembers less
+            policy = self._narrowed.setdefault((view_policy, policy.methods), policy)
         answers = None if policy is None else answers_of(policy, like=self._answers_if(view_policy))
         allowed = answers if answers is not None and method in answers.methods else None
         found = Found(policy, rule.endpoint, answers=allowed, rule=rule)

@@ -664,12 +664,12 @@ def test_methods_that_a_stranger_makes_up_are_not_remembered() -> None:
     app.view_functions["any"] = view(2)
     check(app, Row("PUT /folder", 1, "OPTIONS, PUT", 308))
     table = app.extensions["preflight"].table
-    remembered = [dict(each) for each in (table._by_view, table._by_marks, table._behind)]
+    remembered = [dict(each) for each in (table._by_view, table._by_marks, table._behind, table._narrowed)]
     for method in ("put", "Put", "pUt", "MADE-UP", "made-up"):
         for path in ("/folder", "/any", "/missing"):
             preflight(app, method, path)
             send(app, method, path)
-    assert [table._by_view, table._by_marks, table._behind] == remembered
+    assert [table._by_view, table._by_marks, table._behind, table._narrowed] == remembered
 
 
 def test_a_rule_names_only_methods_whose_views_have_an_equal_policy() -> None:
