@@ -79,7 +79,8 @@ class Answers:
 
     Whoever is in a hurry may look by themselves before they call a method:
 
-    - *origins* and *methods* are the allowed ones. *everyone* is ``*`` if that stands in answers for the origin.
+    - *origins* and *methods* are the allowed ones. *named* are the headers that name an allowed origin, or ``*``, by
+      the origin; those not there yet are `name`'s.
     - *told* is what a granted preflight is told behind its origin, by its ``Access-Control-Request-Headers``: ``()`` if
       these are refused. *status* goes with it. *otherwise* is what all others are told: ``()``, or ``None`` if that is
       to be decided anew.
@@ -88,13 +89,14 @@ class Answers:
     """
 
     __slots__ = (
+        "_named",
         "_rest",
         "_starts",
         "_told",
         "_varied",
-        "everyone",
         "find",
         "methods",
+        "named",
         "origins",
         "otherwise",
         "plain",
@@ -126,7 +128,8 @@ class Answers:
         """All that depends on who may read what."""
         policy = self.policy
         self.origins = _origins(policy) if self.ready else frozenset[str]()
-        self.everyone = fetch.WILDCARD if policy.allow_origins == fetch.WILDCARD else None
+        self._named: Memory[str, tuple[str, str]] = Memory()
+        self.named = self._named.recent
         self._varied: Memory[str, tuple[str, str]] = Memory()
         self._starts: Memory[str, Start] = Memory()
         self.starts = self._starts.recent
@@ -134,7 +137,7 @@ class Answers:
         self.plain = self.starting_with(negotiate(policy, RequestFacts("GET")).headers) if self.ready else None
 
     def _share_readers(self, like: Answers) -> None:
-        for name in ("origins", "everyone", "_varied", "_starts", "_rest", "starts", "plain"):
+        for name in ("origins", "_named", "named", "_varied", "_starts", "_rest", "starts", "plain"):
             setattr(self, name, getattr(like, name))
 
     def answer(self, facts: RequestFacts) -> Answer | None:
@@ -142,7 +145,7 @@ class Answers:
         origin = facts.origin or ""
         told = self.tell(origin, facts.wanted_method or "", facts.wanted_headers or "")
         if told:
-            return Answer(self.status, ((fetch.ALLOW_ORIGIN, self.everyone or origin), *told))
+            return Answer(self.status, (self.name(origin), *told))
         return None if told is None else REFUSAL
 
     def tell(self, origin: str, method: str, headers: str) -> HeaderList | None:
@@ -160,9 +163,16 @@ class Answers:
                 self._told.keep(headers, told)
         return told
 
-    def admit(self, origin: str) -> bool:
-        """Remember an allowed *origin*, and say so: among a hundred thousand, it would take longer to find again."""
-        return self.start_for(origin) is not None
+    def name(self, origin: str) -> tuple[str, str]:
+        """The header that names an allowed *origin*, remembered: among a hundred thousand, it takes longer to find."""
+        named = self._named.recall(origin)
+        if named is None:
+            named = fetch.ALLOW_ORIGIN, fetch.WILDCARD if self._is_for_everyone() else origin
+            self._named.keep(origin, named)
+        return named
+
+    def _is_for_everyone(self) -> bool:
+        return self.policy.allow_origins == fetch.WILDCARD
 
     def start_for(self, origin: str | None) -> Start | None:
         """What starts the response to an actual request; ``None`` if that is to be decided anew."""
@@ -171,7 +181,7 @@ class Answers:
         start = self.starts.get(origin)
         if start is None:
             start = self._starts.recall(origin)
-        if start is None and self.everyone and self.plain is not None:  # the same for everyone
+        if start is None and self.plain is not None and self._is_for_everyone():
             start = self.plain
             self._starts.keep(origin, start)
         if start is None:

@@ -14,7 +14,6 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RuleFactory
 
-from flask_preflight import fetch
 from flask_preflight.answers import REFUSAL, Answer
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, refuse_preflight
 from flask_preflight.explain import explain, nearest_origin
@@ -50,7 +49,6 @@ preflight_granted = _signals.signal("preflight-granted")
 #: Sent for each refused preflight as ``send(app, decision=..., environ=...)``.
 preflight_refused = _signals.signal("preflight-refused")
 
-_ALLOW_ORIGIN: Final = fetch.ALLOW_ORIGIN
 
 _NAME: Final = "preflight"
 _PREFIX: Final = "PREFLIGHT_"
@@ -249,15 +247,14 @@ class _FlaskLayer(CorsLayer):
             origin: str = environ["HTTP_ORIGIN"]
             found = table.for_preflight(environ)
             answers = found.answers
-            if (
-                answers is not None
-                and len(origin) <= MAX_ORIGIN_LENGTH
-                and (origin in answers.starts or (origin in answers.origins and answers.admit(origin)))
-            ):
+            if answers is not None and len(origin) <= MAX_ORIGIN_LENGTH:
+                named = answers.named.get(origin)
+                if named is None and origin in answers.origins:
+                    named = answers.name(origin)
                 wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
                 told = answers.told.get(wanted) if len(wanted) <= LONGEST_REMEMBERED else None
-                if told and not preflight_granted.receivers:
-                    start_response(answers.status, [(_ALLOW_ORIGIN, answers.everyone or origin), *told])
+                if named and told and not preflight_granted.receivers:
+                    start_response(answers.status, [named, *told])
                     return []
             return self._answer(found, environ, start_response)
         if ACTING in environ and self.stands_back(environ):

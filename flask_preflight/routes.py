@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 # How many redirects a URL may take to its view
 _MOST_HOPS: Final = 5
 
-# Of so many matches, one is kept
-_KEPT_OF: Final = 8
-
 # What a rule is checked for that takes any method
 _COMMON_METHODS: Final = frozenset(name.upper() for name in http_method_funcs)
 
@@ -73,9 +70,7 @@ class _Known:
     def __init__(self) -> None:
         # Whether path, method, and host lead to a view, whatever else a request says, and will again
         self.is_lasting = False
-        # By path, method, and host. There is no end of URLs, and most are not asked for again; those that are asked for
-        # often are soon among the few that are kept
-        self.matched = 0
+        # By path, method, and host
         self.found: Memory[tuple[str, str, str], Found] = Memory()
         # By host: to make an adapter is most of a match, and it can be asked for any path and method
         self.adapters: Memory[str, MapAdapter] = Memory()
@@ -180,7 +175,9 @@ class RouteTable:
         if len(wanted) > MAX_METHOD_LENGTH or "HTTP_HOST" not in environ or "HTTP_UPGRADE" in environ:
             return self._find(environ, wanted)
         question = path, _, host = environ.get("PATH_INFO", ""), wanted, environ["HTTP_HOST"]
-        found = known.found.recent.get(question) or (known.found.recall(question) if known.found.fading else None)
+        found = known.found.recent.get(question)
+        if found is None and question in known.found.fading:
+            found = known.found.recall(question)
         if found is not None:
             return found
         adapter = known.adapters.recent.get(host) or self._adapter(known, host, environ)
@@ -193,8 +190,7 @@ class RouteTable:
         except Exception as error:  # noqa: BLE001 - as in `_find`
             return self._find_nothing(error, wanted)
         found = self._behind.get((id(rule), wanted)) or self._find_behind(rule, wanted)
-        known.matched += 1
-        if not known.matched % _KEPT_OF and found.answers is not None and len(path) + len(host) <= LONGEST_REMEMBERED:
+        if found.answers is not None and len(path) + len(host) <= LONGEST_REMEMBERED:
             known.found.keep(question, found)
         return found
 

@@ -11,7 +11,6 @@ from posixpath import normpath
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
-from flask_preflight import fetch
 from flask_preflight.answers import (
     REFUSAL,
     Answer,
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
 # Where a middleware tells those further in that it acts on this request
 ACTING: Final = "flask_preflight.acting"
-
-_ALLOW_ORIGIN: Final = fetch.ALLOW_ORIGIN
 
 
 class CorsLayer:
@@ -103,25 +100,26 @@ class PreflightMiddleware(CorsLayer):
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         # Every request goes this way, so it looks for ready answers by itself, with as few calls as can be.
         answers = self._answers  # read once, so that a request is never under two policies
+        origin: str | None = environ.get("HTTP_ORIGIN")
         if (
-            "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+            origin is not None
+            and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
             and environ["REQUEST_METHOD"] == "OPTIONS"
-            and "HTTP_ORIGIN" in environ
         ):  # if another layer acts further out, it has answered this
-            origin: str = environ["HTTP_ORIGIN"]
+            told = answers.otherwise
             wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-            if len(origin) + len(wanted) > LONGEST_REMEMBERED:
-                told = answers.otherwise if is_too_long(origin, wanted) else None
-            elif (origin in answers.starts or (origin in answers.origins and answers.admit(origin))) and (
-                environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods
-            ):
-                told = answers.told.get(wanted)
-            else:
-                told = answers.otherwise
-            if told:
-                # lists of their own, since a server may change them
-                start_response(answers.status, [(_ALLOW_ORIGIN, answers.everyone or origin), *told])
-                return []
+            if len(origin) + len(wanted) <= LONGEST_REMEMBERED:
+                named = answers.named.get(origin)
+                if named is None and origin in answers.origins:
+                    named = answers.name(origin)
+                if named is not None and environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods:
+                    told = answers.told.get(wanted)
+                    if told:
+                        # a list of its own, since a server may change it
+                        start_response(answers.status, [named, *told])
+                        return []
+            elif not is_too_long(origin, wanted):
+                told = None
             if told is None or self.debug:
                 return self._answer(answers, environ, start_response)
             start_response(_REFUSED, [*_REFUSED_HEADERS])
@@ -131,7 +129,6 @@ class PreflightMiddleware(CorsLayer):
             if found is None or self.stands_back(environ):
                 return self.app(environ, start_response)
             answers = found
-        origin = environ.get("HTTP_ORIGIN", "")
         start = answers.plain
         if origin and len(origin) <= MAX_ORIGIN_LENGTH:
             start = answers.starts.get(origin)

@@ -45,7 +45,7 @@ def count_missed(results: Results, plan: Plan) -> int:
 
 def _read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python tests/benchmarks", description="Exits with 3 if a figure is missed.")
-    parser.add_argument("--rounds", type=int, default=61, help="how often everything is timed (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=96, help="how often everything is timed (default: %(default)s)")
     parser.add_argument(
         "--only", default="", metavar="PART", help="only cells with PART in their name, as app=flask-ours/"
     )

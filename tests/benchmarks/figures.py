@@ -319,7 +319,7 @@ def _time_cell(results: Results, table: str, app: str, case: str) -> str:
     times = results.times.get(f"{table}/app={app}/case={case}")
     if not times:
         return ""
-    text = _short(median(times) * 1e6)
+    text = _short(median(times.values()) * 1e6)
     bare = f"{table}/app={BARE.get(app)}/case={case}"
     if case.startswith("get-") and bare in results.times:
         more = results.added(f"{table}/app={app}/case={case}", bare) * 1e6

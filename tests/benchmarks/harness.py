@@ -1,9 +1,9 @@
-"""Time requests against each other, in one process and without sockets.
+"""Time requests against each other, without sockets.
 
-All cells of a group are timed in turn, in a new random order in each round, in batches of some milliseconds; so
-whatever the machine does meanwhile hits all of them alike. The garbage collector is off while a batch runs, and
-collects between rounds. The clock is the thread's processor time: nothing here waits, and what other programs take is
-not counted.
+All cells of a group are timed in one process and in turn, in a new random order in each round, in batches of some
+milliseconds; so whatever the machine does meanwhile hits all of them. But it does not hit all of them alike, so only
+the quicker half of the rounds counts. The garbage collector is off while a batch runs, and collects between rounds. The
+clock is the thread's processor time: nothing here waits, and what other programs take is not counted.
 
 A ratio is the median of the rounds' ratios, not the ratio of two medians: what slows a whole round down is the same
 above and below the line and cancels out, and what hits one batch alone makes one outlier, which a median ignores. What
@@ -32,8 +32,8 @@ ASGIApp: TypeAlias = Callable[..., Any]
 # Runs so many requests, and tells how many seconds they took
 Batch: TypeAlias = Callable[[int], float]
 
-# Seconds per request, one for each round
-Times: TypeAlias = dict[str, list[float]]
+# Seconds per request, by the round
+Times: TypeAlias = dict[str, dict[int, float]]
 
 # Those made anew at a time: few enough for the processor's caches, enough that reading the clock costs nothing
 _CHUNK = 64
@@ -45,7 +45,7 @@ _SLOW_SECONDS = 0.5
 class Plan(NamedTuple):
     """How much is measured. A quick run only shows that everything works."""
 
-    rounds: int = 61
+    rounds: int = 96
     batch_seconds: float = 0.003
     only: str = ""
     quick: bool = False
@@ -163,7 +163,7 @@ def same_asgi(app: ASGIApp, scopes: Iterable[Environ]) -> Batch:
 
 def measure(batches: Mapping[str, Batch], plan: Plan) -> Times:
     """Time all *batches* in turn. The names stay, also as keys of what is returned."""
-    times: Times = {name: [] for name in batches}
+    times: Times = {name: {} for name in batches}
     counts = {name: _calibrate(batch, plan) for name, batch in batches.items()}
     names = list(batches)
     gc.collect()
@@ -175,7 +175,7 @@ def measure(batches: Mapping[str, Batch], plan: Plan) -> Times:
             for name in names:
                 count, rounds = counts[name]
                 if number < rounds:
-                    times[name].append(batches[name](count) / count)
+                    times[name][number] = batches[name](count) / count
             gc.collect()
     finally:
         gc.enable()
@@ -208,11 +208,42 @@ def _whole(batch: Batch, count: int) -> float:
 # ---------------------------------------------------------------------------------------
 
 
+def pool(parts: Iterable[Times]) -> Times:
+    """The rounds of a group in several processes, as if they were those of one."""
+    whole: Times = {}
+    first = 0
+    for part in parts:
+        for name, seconds in part.items():
+            whole.setdefault(name, {}).update({first + number: each for number, each in seconds.items()})
+        first += max((len(seconds) for seconds in part.values()), default=0)
+    return whole
+
+
+def quicker_half(times: Times) -> Times:
+    """Only those rounds of a group in which the machine was quicker than in the others, for all of the cells alike."""
+    usual = {name: median(seconds.values()) for name, seconds in times.items()}
+    slowness: dict[int, list[float]] = {}
+    for name, seconds in times.items():
+        for number, each in seconds.items():
+            slowness.setdefault(number, []).append(each / usual[name])
+    ranked = sorted(slowness, key=lambda number: median(slowness[number]))
+    counted = ranked[: (len(ranked) + 1) // 2]
+    return {
+        # of a cell that is timed in a few rounds only, there may be none among these
+        name: {number: seconds[number] for number in counted if number in seconds} or seconds
+        for name, seconds in times.items()
+    }
+
+
 def ratio(times: Times, one: str, other: str) -> float:
     """How many times as long *one* takes as *other*."""
-    return median(a / b for a, b in zip(times[one], times[other], strict=False))
+    return median(a / b for a, b in _in_same_rounds(times[one], times[other]))
 
 
 def added(times: Times, one: str, other: str) -> float:
     """How many seconds longer *one* takes than *other*."""
-    return median(a - b for a, b in zip(times[one], times[other], strict=False))
+    return median(a - b for a, b in _in_same_rounds(times[one], times[other]))
+
+
+def _in_same_rounds(one: dict[int, float], other: dict[int, float]) -> list[tuple[float, float]]:
+    return [(seconds, other[number]) for number, seconds in one.items() if number in other]
