@@ -118,7 +118,7 @@ class Answers:
         self.status = status_line(policy.preflight_status)
         self.otherwise: HeaderList | None = () if self.ready else None
         self._told: Memory[str, HeaderList] = Memory(_MOST_TOLD)
-        self.told = self._told.recent
+        self.told = self._told.kept
         if like is not None and self.ready and like.ready and _read_alike(policy, like.policy):
             self._share_readers(like)
         else:
@@ -129,10 +129,10 @@ class Answers:
         policy = self.policy
         self.origins = _origins(policy) if self.ready else frozenset[str]()
         self._named: Memory[str, tuple[str, str]] = Memory()
-        self.named = self._named.recent
+        self.named = self._named.kept
         self._varied: Memory[str, tuple[str, str]] = Memory()
         self._starts: Memory[str, Start] = Memory()
-        self.starts = self._starts.recent
+        self.starts = self._starts.kept
         self._rest: HeaderList | None = None
         self.plain = self.starting_with(negotiate(policy, RequestFacts("GET")).headers) if self.ready else None
 
@@ -154,8 +154,6 @@ class Answers:
             return self.otherwise
         told = self.told.get(headers)
         if told is None:
-            told = self._told.recall(headers)
-        if told is None:
             decision = negotiate(self.policy, RequestFacts("OPTIONS", origin, method, headers))
             is_granted = decision.outcome is Outcome.PREFLIGHT_GRANTED
             told = prepare(self.status, decision.headers[1:]).headers if is_granted else ()
@@ -165,7 +163,7 @@ class Answers:
 
     def name(self, origin: str) -> tuple[str, str]:
         """The header that names an allowed *origin*, remembered: among a hundred thousand, it takes longer to find."""
-        named = self._named.recall(origin)
+        named = self.named.get(origin)
         if named is None:
             named = fetch.ALLOW_ORIGIN, fetch.WILDCARD if self._is_for_everyone() else origin
             self._named.keep(origin, named)
@@ -179,8 +177,6 @@ class Answers:
         if origin is None or len(origin) > MAX_ORIGIN_LENGTH or origin not in self.origins:
             return self.plain
         start = self.starts.get(origin)
-        if start is None:
-            start = self._starts.recall(origin)
         if start is None and self.plain is not None and self._is_for_everyone():
             start = self.plain
             self._starts.keep(origin, start)
@@ -196,7 +192,7 @@ class Answers:
         """What starts the response of an app, whatever it is, so that it carries the headers *added*."""
         all_but_vary = tuple(header for header in added if header != VARY)
         merges = added != all_but_vary
-        varied = self._varied.recent
+        varied = self._varied.kept
 
         def start(
             start_response: StartResponse,
@@ -222,11 +218,9 @@ class Answers:
         return start
 
     def _vary(self, by_app: str) -> tuple[str, str]:
-        merged = self._varied.recall(by_app)
-        if merged is None:
-            merged = fetch.VARY, _vary_too(by_app, VARY[1])
-            if len(by_app) <= LONGEST_REMEMBERED // 2:
-                self._varied.keep(by_app, merged)
+        merged = fetch.VARY, _vary_too(by_app, VARY[1])
+        if len(by_app) <= LONGEST_REMEMBERED // 2:
+            self._varied.keep(by_app, merged)
         return merged
 
 

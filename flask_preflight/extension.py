@@ -238,21 +238,21 @@ class _FlaskLayer(CorsLayer):
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """What Flask calls: a method, as it was before, and so without a call more."""
         table = self._state.table or self._state.settle()  # read once, so that a request is never under two
+        origin: str | None = environ.get("HTTP_ORIGIN")
         if (
-            "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+            origin is not None
+            and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
             and environ["REQUEST_METHOD"] == "OPTIONS"
-            and "HTTP_ORIGIN" in environ
         ):
             # As in `PreflightMiddleware`, the answer is looked for here; that the method is allowed is known already.
-            origin: str = environ["HTTP_ORIGIN"]
             found = table.for_preflight(environ)
             answers = found.answers
-            if answers is not None and len(origin) <= MAX_ORIGIN_LENGTH:
+            wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+            if answers is not None and len(origin) + len(wanted) <= LONGEST_REMEMBERED:
                 named = answers.named.get(origin)
                 if named is None and origin in answers.origins:
                     named = answers.name(origin)
-                wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-                told = answers.told.get(wanted) if len(wanted) <= LONGEST_REMEMBERED else None
+                told = answers.told.get(wanted)
                 if named and told and not preflight_granted.receivers:
                     start_response(answers.status, [named, *told])
                     return []
@@ -263,7 +263,6 @@ class _FlaskLayer(CorsLayer):
         if changes:  # or answers by itself, whatever stands in between
             asked, around = environ.copy(), current_request()
             environ[_ASKED] = self, asked
-        sender: str | None = environ.get("HTTP_ORIGIN")
 
         def decorated(
             status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
@@ -272,8 +271,8 @@ class _FlaskLayer(CorsLayer):
             if answers is None:
                 return start_response(status, headers, exc_info)
             start = answers.plain
-            if sender is not None and len(sender) <= MAX_ORIGIN_LENGTH:
-                start = answers.starts.get(sender)
+            if origin is not None and len(origin) <= MAX_ORIGIN_LENGTH:
+                start = answers.starts.get(origin)
             if start is None:
                 start = find_start(answers, asked)
             return start(start_response, status, headers, exc_info)
@@ -282,7 +281,7 @@ class _FlaskLayer(CorsLayer):
         try:
             return self.app(environ, decorated)
         except Exception:
-            if sender is not None:
+            if origin is not None:
                 logger.warning(
                     "An exception leaves the app, so its answer is made further out and has no CORS headers: the"
                     " browser will call that a CORS error, and the cause is in the traceback."

@@ -11,43 +11,32 @@ Answer = TypeVar("Answer")
 MOST_REMEMBERED: Final = 1024
 LONGEST_REMEMBERED: Final = 1024
 
-# Of so many new answers, one is kept where there is no more room. What is asked for often is soon among them, and most
-# of what comes in a flood is never asked for again.
-_KEPT_OF: Final = 8
+# The share of new answers that is kept where there are too many. What is asked for often is soon among those, and most
+# of what comes in a flood is never asked for again. Steps of the golden ratio go round so that any rhythm of questions
+# comes to each place: none can be kept out for ever.
+KEPT_SHARE: Final = 1 / 8
+STEP: Final = (5**0.5 - 1) / 2
 
 
 class Memory(Generic[Question, Answer]):
-    """Answers by question; those not asked for again make room for new ones.
+    """Answers by question, in the plain dictionary *kept*, which stays the same object; the oldest make room.
 
-    Whoever is in a hurry looks into *recent*, a plain dictionary that stays the same object, and asks `recall` if what
-    they look for is *fading*. A flood takes no more room than anything else, and what others ask for outlives it.
+    A flood takes no more room than anything else, and what others ask for outlives it, or is soon back.
     """
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._most = most
-        self._met = 0
-        self.recent: dict[Question, Answer] = {}
-        self.fading: dict[Question, Answer] = {}
-
-    def __len__(self) -> int:
-        return len(self.recent) + len(self.fading)
+        self._lot = 0.0
+        self._is_crowded = False
+        self.kept: dict[Question, Answer] = {}
 
     def keep(self, question: Question, answer: Answer) -> None:
-        """Remember a new *answer*, or just one of some, if others would have to make room for all of them."""
-        self._met += 1
-        if not (self.fading and self._met % _KEPT_OF):
-            self._put(question, answer)
-
-    def recall(self, question: Question) -> Answer | None:
-        """The answer, unless it is forgotten; and then it is recent again."""
-        answer = self.fading.pop(question, None)
-        if answer is None:
-            return self.recent.get(question)
-        self._put(question, answer)
-        return answer
-
-    def _put(self, question: Question, answer: Answer) -> None:
-        if len(self.recent) >= self._most // 2:
-            self.fading = self.recent.copy()
-            self.recent.clear()
-        self.recent[question] = answer
+        """Remember a new *answer*, or just one of some, once others have had to make room."""
+        self._lot = (self._lot + STEP) % 1
+        if self._is_crowded and self._lot > KEPT_SHARE:
+            return
+        if len(self.kept) >= self._most:
+            self._is_crowded = True
+            for oldest in list(self.kept)[: self._most // 8]:  # many at once, and at one stroke for other threads
+                self.kept.pop(oldest, None)
+        self.kept[question] = answer

@@ -19,11 +19,10 @@ from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
 from werkzeug.routing.converters import DEFAULT_CONVERTERS
 from werkzeug.wsgi import get_path_info
 
-from flask_preflight import fetch
 from flask_preflight.answers import Answers, answers_of
 from flask_preflight.engine import Reason, flaw_of_method
 from flask_preflight.marks import Mark, marks_of_blueprint, marks_of_view, place_of_view
-from flask_preflight.memory import LONGEST_REMEMBERED, Memory
+from flask_preflight.memory import KEPT_SHARE, LONGEST_REMEMBERED, STEP, Memory
 from flask_preflight.policy import MAX_METHOD_LENGTH, Policy, merge
 from flask_preflight.problems import PolicyError, Problem
 
@@ -70,7 +69,8 @@ class _Known:
     def __init__(self) -> None:
         # Whether path, method, and host lead to a view, whatever else a request says, and will again
         self.is_lasting = False
-        # By path, method, and host
+        # By path, method, and host. There is no end of URLs, and most are not asked for again: a share is kept
+        self.lot = 0.0
         self.found: Memory[tuple[str, str, str], Found] = Memory()
         # By host: to make an adapter is most of a match, and it can be asked for any path and method
         self.adapters: Memory[str, MapAdapter] = Memory()
@@ -172,16 +172,17 @@ class RouteTable:
         known = self._known or self._begin()  # read before anything is matched: a route may be added meanwhile
         wanted: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
         # Without a host, the server's address counts; and an upgrade may lead to another route.
-        if len(wanted) > MAX_METHOD_LENGTH or "HTTP_HOST" not in environ or "HTTP_UPGRADE" in environ:
+        if len(wanted) > MAX_METHOD_LENGTH or "HTTP_UPGRADE" in environ:
             return self._find(environ, wanted)
-        question = path, _, host = environ.get("PATH_INFO", ""), wanted, environ["HTTP_HOST"]
-        found = known.found.recent.get(question)
-        if found is None and question in known.found.fading:
-            found = known.found.recall(question)
+        try:
+            question = path, _, host = environ["PATH_INFO"], wanted, environ["HTTP_HOST"]
+        except KeyError:
+            return self._find(environ, wanted)
+        found = known.found.kept.get(question)
         if found is not None:
             return found
-        adapter = known.adapters.recent.get(host) or self._adapter(known, host, environ)
-        if adapter is None or (wanted not in fetch.NORMALIZED_METHODS and flaw_of_method(wanted) is not None):
+        adapter = known.adapters.kept.get(host) or self._adapter(known, host, environ)
+        if adapter is None:
             return self._find(environ, wanted)
         try:
             rule = adapter.match(path if path.isascii() else get_path_info(environ), wanted, True)[0]
@@ -190,7 +191,8 @@ class RouteTable:
         except Exception as error:  # noqa: BLE001 - as in `_find`
             return self._find_nothing(error, wanted)
         found = self._behind.get((id(rule), wanted)) or self._find_behind(rule, wanted)
-        if found.answers is not None and len(path) + len(host) <= LONGEST_REMEMBERED:
+        known.lot = (known.lot + STEP) % 1
+        if known.lot < KEPT_SHARE and found.answers is not None and len(path) + len(host) <= LONGEST_REMEMBERED:
             known.found.keep(question, found)
         return found
 
@@ -208,17 +210,14 @@ class RouteTable:
         """An adapter that can be asked for any path and method, which is most of a match; ``None`` if there is none."""
         if not known.is_lasting or len(host) > LONGEST_REMEMBERED:
             return None
-        adapter = known.adapters.recall(host)
-        if adapter is None:
-            with suppress(Exception):  # as for a host that is none; `_find` will see it, too
-                # nothing else of this request, which the adapter would hold
-                adapter = self._bind({**environ, "SCRIPT_NAME": "", "PATH_INFO": "/", "QUERY_STRING": ""})
-                known.adapters.keep(host, adapter)
-        return adapter
+        with suppress(Exception):  # as for a host that is none; `_find` will see it, too
+            # nothing else of this request, which the adapter would hold
+            adapter = self._bind({**environ, "SCRIPT_NAME": "", "PATH_INFO": "/", "QUERY_STRING": ""})
+            known.adapters.keep(host, adapter)
+            return adapter
+        return None
 
     def _find(self, environ: WSGIEnvironment, wanted: str) -> Found:
-        if flaw_of_method(wanted) is not None:
-            return Found(self.app_wide)
         try:
             rule = _match(self._bind(environ), wanted)
         except Exception as error:  # noqa: BLE001 - converters and redirects of the app's own may raise what they like
@@ -227,6 +226,8 @@ class RouteTable:
 
     def _find_nothing(self, error: Exception, wanted: str) -> Found:
         """What counts where *error* stands for a route."""
+        if flaw_of_method(wanted) is not None:
+            return Found(self.app_wide)
         if isinstance(error, MethodNotAllowed):
             return Found(self.app_wide.with_methods(error.valid_methods or ()), reason=Reason.METHOD_NOT_ROUTED)
         if isinstance(error, HTTPException):
@@ -237,6 +238,8 @@ class RouteTable:
 
     def _find_behind(self, rule: Rule, wanted: str) -> Found:
         """The view behind *rule*, and its policy for just those methods that a browser may remember together."""
+        if flaw_of_method(wanted) is not None:
+            return Found(self.app_wide)
         method = wanted.upper()  # as Flask does
         found = self._behind.get((id(rule), method)) or self._narrow(rule, method)
         return found if wanted == method else Found(found.policy, found.endpoint)

@@ -684,4 +684,4 @@ def test_what_patterns_cover_is_remembered_and_what_they_do_not_is_not() -> None
         "",
     ):
         assert not found.match(origin)
-    assert [*found._met.recent] == ["https://a.example.com", "http://localhost:1", "http://localhost"]
+    assert [*found._met.kept] == ["https://a.example.com", "http://localhost:1", "http://localhost"]
