@@ -6,11 +6,12 @@ import difflib
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 from blinker import Namespace
-from flask import Flask
+from flask import Flask, Request
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import RuleFactory
 
@@ -21,7 +22,7 @@ from flask_preflight.memory import LONGEST_REMEMBERED
 from flask_preflight.origin import MAX_ORIGIN_LENGTH
 from flask_preflight.policy import FIELDS, Policy, keep, merge
 from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
-from flask_preflight.routes import Found, RouteTable, current_request
+from flask_preflight.routes import Found, RouteTable, current_request, get_current_request
 from flask_preflight.wsgi import (
     ACTING,
     CorsLayer,
@@ -259,24 +260,12 @@ class _FlaskLayer(CorsLayer):
             return self._answer(found, environ, start_response)
         if ACTING in environ and self.stands_back(environ):
             return self.app(environ, start_response)
-        asked, around, changes = environ, None, self.app is not self._flasks_own
-        if changes:  # or answers by itself, whatever stands in between
-            asked, around = environ.copy(), current_request()
+        if self.app is self._flasks_own:
+            decorated = partial(_start_own, table, environ, origin, start_response)
+        else:  # whatever stands in between may change the environ, or answer by itself
+            asked = environ.copy()
             environ[_ASKED] = self, asked
-
-        def decorated(
-            status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
-        ) -> Callable[[bytes], object]:
-            answers = table.for_response(asked, around, changes=changes)
-            if answers is None:
-                return start_response(status, headers, exc_info)
-            start = answers.plain
-            if origin is not None and len(origin) <= MAX_ORIGIN_LENGTH:
-                start = answers.starts.get(origin)
-            if start is None:
-                start = find_start(answers, asked)
-            return start(start_response, status, headers, exc_info)
-
+            decorated = partial(_start_any, table, asked, current_request(), True, start_response)
         environ[ACTING] = self
         try:
             return self.app(environ, decorated)
@@ -328,6 +317,46 @@ class _FlaskLayer(CorsLayer):
         if self._state.logged.setdefault(cause, mine) is mine:  # of many threads, one logs
             view = f"the view {found.endpoint!r}" if found.endpoint else "a URL that leads to no view"
             logger.info("Refused a preflight for %s. %s", view, explain(found.policy, facts, decision))
+
+
+def _start_own(
+    table: RouteTable,
+    environ: WSGIEnvironment,
+    origin: str | None,
+    start_response: StartResponse,
+    status: str,
+    headers: list[tuple[str, str]],
+    exc_info: OptExcInfo | None = None,
+) -> Callable[[bytes], object]:
+    """Start a response of Flask's own: with as few calls as can be if its route is known, else as any other."""
+    try:
+        now = get_current_request()
+    except RuntimeError:  # it starts after Flask is done with the request
+        return _start_any(table, environ, None, False, start_response, status, headers, exc_info)
+    rule = now.url_rule
+    if now.environ is environ and rule is not None and rule.map is table.app.url_map:
+        answers = table.for_responses.get((rule.endpoint, now.method))
+        if answers is not None and (origin is None or len(origin) <= MAX_ORIGIN_LENGTH):
+            start = answers.plain if origin is None else answers.starts.get(origin)
+            if start is not None:
+                return start(start_response, status, headers, exc_info)
+    return _start_any(table, environ, None, False, start_response, status, headers, exc_info)
+
+
+def _start_any(
+    table: RouteTable,
+    environ: WSGIEnvironment,
+    around: Request | None,
+    changes: bool,
+    start_response: StartResponse,
+    status: str,
+    headers: list[tuple[str, str]],
+    exc_info: OptExcInfo | None = None,
+) -> Callable[[bytes], object]:
+    """Start a response under the policy of its view, if it has one."""
+    answers = table.for_response(environ, around, changes=changes)
+    start = start_response if answers is None else partial(find_start(answers, environ), start_response)
+    return start(status, headers, exc_info)
 
 
 def _is_heard(answer: Answer) -> bool:

@@ -96,7 +96,7 @@ class RouteTable:
         self._app_wide_answers = answers_of(policy)
         self._by_marks: dict[tuple[Mark, ...], Policy | None] = {(): policy}
         self._by_view: dict[tuple[str, str], Policy | None] = {}
-        self._for_responses: dict[tuple[str, str], Answers | None] = {}
+        self.for_responses: dict[tuple[str, str], Answers | None] = {}
         self._narrowed: dict[tuple[Policy, tuple[str, ...]], Policy] = {}
         self._behind: dict[tuple[int, str], Found] = {}
         self._known: _Known | None = None
@@ -273,7 +273,7 @@ class RouteTable:
         not be known unless somebody *changes* the environ on the way to Flask.
         """
         try:
-            now = _get_current_request()
+            now = get_current_request()
         except RuntimeError:
             now = None
         if now is None or now is around or not (changes or now.environ is environ):
@@ -281,7 +281,7 @@ class RouteTable:
         rule = now.url_rule
         if rule is not None and rule.map is self.app.url_map:  # so it is this app's request
             try:
-                return self._for_responses[rule.endpoint, now.method]
+                return self.for_responses[rule.endpoint, now.method]
             except KeyError:
                 return self._keep_for_responses(rule, now.method)
         if current_app._get_current_object() is not self.app:  # type: ignore[attr-defined]
@@ -293,7 +293,7 @@ class RouteTable:
     def _keep_for_responses(self, rule: Rule, method: str) -> Answers | None:
         answers = self._answers_if(self.policy_of(rule, method))
         if rule.methods is not None:  # else anybody could make up methods to be remembered
-            self._for_responses[rule.endpoint, method] = answers
+            self.for_responses[rule.endpoint, method] = answers
         return answers
 
     def for_view(self, environ: WSGIEnvironment) -> Answers | None:
@@ -323,12 +323,12 @@ class RouteTable:
 
 
 # Behind Flask's proxy, which would look the request up for each of its attributes
-_get_current_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
+get_current_request: Callable[[], Request] = request._get_current_object  # type: ignore[attr-defined]
 
 
 def current_request() -> Request | None:
     """The request that Flask's context is of, if there is one."""
-    return _get_current_request() if has_request_context() else None
+    return get_current_request() if has_request_context() else None
 
 
 def _match(adapter: MapAdapter, method: str) -> Rule:

@@ -1163,6 +1163,20 @@ def test_what_is_not_remembered(method: str, path: str, rest: dict[str, Any]) ->
     assert remembered(app) == 0
 
 
+@pytest.mark.parametrize(("key", "max_age"), [("HTTP_HOST", "2"), ("PATH_INFO", "1")])
+def test_what_a_server_leaves_out(key: str, max_age: str) -> None:
+    app = new_app()
+    app.put("/")(view(1))
+    app.put("/x")(view(2))
+    for _ in range(2):
+        environ = create_environ("/x", method="OPTIONS")
+        environ |= {"HTTP_ORIGIN": PAGE, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT"}
+        del environ[key]
+        _, status, headers = run_wsgi_app(app, environ)
+        assert (status, headers["Access-Control-Max-Age"]) == ("204 No Content", max_age)
+    assert remembered(app) == 0
+
+
 class Fickle(BaseConverter):
     """A converter that lets each second request pass."""
 

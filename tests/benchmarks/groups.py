@@ -34,7 +34,7 @@ from harness import (
     in_turn,
     measure,
     pool,
-    quicker_half,
+    quickest,
     renewed,
     same,
     same_asgi,
@@ -86,7 +86,7 @@ FRESH = ("constant", "wsgi", "minimal", "wsgicors", "ours", "flask", "flask-cors
 
 # Each Python hashes strings in its own way and lays its memory out in its own way, which can move all figures of one by
 # some per cent; so each table is measured in a few, with nothing in them that another table has left
-_PROCESSES = 4
+_PROCESSES = 6
 
 
 def run(plan: Plan) -> tuple[Times, dict[str, float]]:
@@ -105,7 +105,7 @@ def run(plan: Plan) -> tuple[Times, dict[str, float]]:
                 say_left_out(app, peer)
     times: Times = {}
     for group_parts in parts.values():
-        times |= quicker_half(pool(group_parts))
+        times |= quickest(pool(group_parts))
     numbers: dict[str, float] = {}
     for name, measure_numbers in NUMBERS.items():
         if plan.only in name:

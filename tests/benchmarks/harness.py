@@ -1,8 +1,8 @@
 """Time requests against each other, without sockets.
 
 All cells of a group are timed in one process and in turn, in a new random order in each round, in batches of some
-milliseconds; so whatever the machine does meanwhile hits all of them. But it does not hit all of them alike, so only
-the quicker half of the rounds counts. The garbage collector is off while a batch runs, and collects between rounds. The
+milliseconds; so whatever the machine does meanwhile hits all of them. It does not hit all of them alike, so of all
+rounds only the quickest third counts. The garbage collector is off while a batch runs, and collects between rounds. The
 clock is the thread's processor time: nothing here waits, and what other programs take is not counted.
 
 A ratio is the median of the rounds' ratios, not the ratio of two medians: what slows a whole round down is the same
@@ -219,15 +219,15 @@ def pool(parts: Iterable[Times]) -> Times:
     return whole
 
 
-def quicker_half(times: Times) -> Times:
-    """Only those rounds of a group in which the machine was quicker than in the others, for all of the cells alike."""
+def quickest(times: Times) -> Times:
+    """The third of a group's rounds in which the machine was quickest, whatever it was doing."""
     usual = {name: median(seconds.values()) for name, seconds in times.items()}
     slowness: dict[int, list[float]] = {}
     for name, seconds in times.items():
         for number, each in seconds.items():
             slowness.setdefault(number, []).append(each / usual[name])
     ranked = sorted(slowness, key=lambda number: median(slowness[number]))
-    counted = ranked[: (len(ranked) + 1) // 2]
+    counted = ranked[: (len(ranked) + 2) // 3]
     return {
         # of a cell that is timed in a few rounds only, there may be none among these
         name: {number: seconds[number] for number in counted if number in seconds} or seconds
