@@ -50,7 +50,6 @@ preflight_granted = _signals.signal("preflight-granted")
 #: Sent for each refused preflight as ``send(app, decision=..., environ=...)``.
 preflight_refused = _signals.signal("preflight-refused")
 
-
 _NAME: Final = "preflight"
 _PREFIX: Final = "PREFLIGHT_"
 
@@ -336,10 +335,13 @@ def _start_own(
     rule = now.url_rule
     if now.environ is environ and rule is not None and rule.map is table.app.url_map:
         answers = table.for_responses.get((rule.endpoint, now.method))
-        if answers is not None and (origin is None or len(origin) <= MAX_ORIGIN_LENGTH):
-            start = answers.plain if origin is None else answers.starts.get(origin)
-            if start is not None:
-                return start(start_response, status, headers, exc_info)
+        if answers is not None:
+            start = answers.plain
+            if origin is not None:
+                start = answers.starts.get(origin) if len(origin) <= MAX_ORIGIN_LENGTH else None
+            if start is None:
+                start = find_start(answers, environ)
+            return start(start_response, status, headers, exc_info)
     return _start_any(table, environ, None, False, start_response, status, headers, exc_info)
 
 

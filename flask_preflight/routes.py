@@ -19,6 +19,7 @@ from werkzeug.routing import Map, MapAdapter, RequestRedirect, Rule
 from werkzeug.routing.converters import DEFAULT_CONVERTERS
 from werkzeug.wsgi import get_path_info
 
+from flask_preflight import fetch
 from flask_preflight.answers import Answers, answers_of
 from flask_preflight.engine import Reason, flaw_of_method
 from flask_preflight.marks import Mark, marks_of_blueprint, marks_of_view, place_of_view
@@ -182,7 +183,7 @@ class RouteTable:
         if found is not None:
             return found
         adapter = known.adapters.kept.get(host) or self._adapter(known, host, environ)
-        if adapter is None:
+        if adapter is None or (wanted not in fetch.NORMALIZED_METHODS and flaw_of_method(wanted) is not None):
             return self._find(environ, wanted)
         try:
             rule = adapter.match(path if path.isascii() else get_path_info(environ), wanted, True)[0]
@@ -218,6 +219,8 @@ class RouteTable:
         return None
 
     def _find(self, environ: WSGIEnvironment, wanted: str) -> Found:
+        if flaw_of_method(wanted) is not None:
+            return Found(self.app_wide)
         try:
             rule = _match(self._bind(environ), wanted)
         except Exception as error:  # noqa: BLE001 - converters and redirects of the app's own may raise what they like
@@ -226,8 +229,6 @@ class RouteTable:
 
     def _find_nothing(self, error: Exception, wanted: str) -> Found:
         """What counts where *error* stands for a route."""
-        if flaw_of_method(wanted) is not None:
-            return Found(self.app_wide)
         if isinstance(error, MethodNotAllowed):
             return Found(self.app_wide.with_methods(error.valid_methods or ()), reason=Reason.METHOD_NOT_ROUTED)
         if isinstance(error, HTTPException):
@@ -238,8 +239,6 @@ class RouteTable:
 
     def _find_behind(self, rule: Rule, wanted: str) -> Found:
         """The view behind *rule*, and its policy for just those methods that a browser may remember together."""
-        if flaw_of_method(wanted) is not None:
-            return Found(self.app_wide)
         method = wanted.upper()  # as Flask does
         found = self._behind.get((id(rule), method)) or self._narrow(rule, method)
         return found if wanted == method else Found(found.policy, found.endpoint)
