@@ -65,9 +65,10 @@ class Found:
 
 
 class _Known:
-    """What Flask's routing has said, until a route is added."""
+    """What Flask's routing by *urls* has said, until a route is added."""
 
-    def __init__(self) -> None:
+    def __init__(self, urls: Map) -> None:
+        self.urls = urls
         # Whether path, method, and host lead to a view, whatever else a request says, and will again
         self.is_lasting = False
         # By path, method, and host. There is no end of URLs, and most are not asked for again: a share is kept
@@ -78,7 +79,7 @@ class _Known:
 
     def look_at(self, app: Flask) -> None:
         """See whether what is found will last: not if somebody's own code takes part in the routing of *app*."""
-        urls = app.url_map
+        urls = self.urls
         own = type(app).create_url_adapter is Flask.create_url_adapter and "create_url_adapter" not in vars(app)
         own = own and app.request_class.__init__ is Request.__init__  # else it may change what it is made of
         own = own and type(urls) is Map and "add" in vars(urls)  # which so is the one that is watched
@@ -170,7 +171,9 @@ class RouteTable:
 
     def for_preflight(self, environ: WSGIEnvironment) -> Found:
         """What a preflight is judged by."""
-        known = self._known or self._begin()  # read before anything is matched: a route may be added meanwhile
+        known = self._known  # read before anything is matched: a route may be added meanwhile
+        if known is None or known.urls is not self.app.url_map:
+            known = self._begin()
         wanted: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
         # Without a host, the server's address counts; and an upgrade may lead to another route.
         if len(wanted) > MAX_METHOD_LENGTH or "HTTP_UPGRADE" in environ:
@@ -202,7 +205,7 @@ class RouteTable:
         self._known = None
 
     def _begin(self) -> _Known:
-        known = self._known = _Known()
+        known = self._known = _Known(self.app.url_map)
         with suppress(RuntimeError):  # a route is being added just now, and this will be forgotten anyway
             known.look_at(self.app)  # only now, so that no route comes in between
         return known

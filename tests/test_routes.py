@@ -1300,6 +1300,16 @@ def test_another_map_is_not_watched_so_nothing_of_it_is_remembered() -> None:
     assert preflight(app, "PUT", "/x") == granted("PUT", max_age="2")
 
 
+def test_another_map_in_place_of_one_that_was_remembered_is_asked() -> None:
+    app = new_app()
+    app.put("/x")(view(1))
+    for _ in range(OFTEN):
+        assert preflight(app, "PUT", "/x") == granted("OPTIONS, PUT", max_age="1")
+    app.url_map = Map([Rule("/x", endpoint="late", methods=["PUT"])])
+    app.view_functions["late"] = view(2)
+    assert preflight(app, "PUT", "/x") == granted("PUT", max_age="2")
+
+
 def test_what_is_remembered_of_a_host_holds_nothing_else_of_its_request() -> None:
     app = new_app()
     app.put("/<x>")(view(1))
