@@ -152,7 +152,7 @@ class Answers:
         """What a preflight is told behind its origin: ``()`` if refused, ``None`` if that is to be decided anew."""
         if is_too_long(origin, headers) or origin not in self.origins or method not in self.methods:
             return self.otherwise
-        told = self.told.get(headers)
+        told = self.told.get(headers) if len(headers) <= LONGEST_REMEMBERED else None
         if told is None:
             decision = negotiate(self.policy, RequestFacts("OPTIONS", origin, method, headers))
             is_granted = decision.outcome is Outcome.PREFLIGHT_GRANTED

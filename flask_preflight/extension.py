@@ -248,11 +248,11 @@ class _FlaskLayer(CorsLayer):
             found = table.for_preflight(environ)
             answers = found.answers
             wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-            if answers is not None and len(origin) + len(wanted) <= LONGEST_REMEMBERED:
+            if answers is not None and len(origin) <= MAX_ORIGIN_LENGTH and len(wanted) <= LONGEST_REMEMBERED:
                 named = answers.named.get(origin)
                 if named is None and origin in answers.origins:
                     named = answers.name(origin)
-                told = answers.told.get(wanted)
+                told = None if named is None else answers.told.get(wanted)
                 if named and told and not preflight_granted.receivers:
                     start_response(answers.status, [named, *told])
                     return []
@@ -264,7 +264,7 @@ class _FlaskLayer(CorsLayer):
         else:  # whatever stands in between may change the environ, or answer by itself
             asked = environ.copy()
             environ[_ASKED] = self, asked
-            decorated = partial(_start_any, table, asked, current_request(), True, start_response)
+            decorated = partial(_start_any, table, asked, origin, current_request(), True, start_response)
         environ[ACTING] = self
         try:
             return self.app(environ, decorated)
@@ -331,23 +331,24 @@ def _start_own(
     try:
         now = get_current_request()
     except RuntimeError:  # it starts after Flask is done with the request
-        return _start_any(table, environ, None, False, start_response, status, headers, exc_info)
-    rule = now.url_rule
-    if now.environ is environ and rule is not None and rule.map is table.app.url_map:
+        now = None
+    rule = now.url_rule if now is not None and now.environ is environ else None
+    if rule is not None and now is not None and rule.map is table.app.url_map:
         answers = table.for_responses.get((rule.endpoint, now.method))
         if answers is not None:
             start = answers.plain
             if origin is not None:
                 start = answers.starts.get(origin) if len(origin) <= MAX_ORIGIN_LENGTH else None
             if start is None:
-                start = find_start(answers, environ)
+                start = find_start(answers, environ, origin)
             return start(start_response, status, headers, exc_info)
-    return _start_any(table, environ, None, False, start_response, status, headers, exc_info)
+    return _start_any(table, environ, origin, None, False, start_response, status, headers, exc_info)
 
 
 def _start_any(
     table: RouteTable,
     environ: WSGIEnvironment,
+    origin: str | None,
     around: Request | None,
     changes: bool,
     start_response: StartResponse,
@@ -357,7 +358,7 @@ def _start_any(
 ) -> Callable[[bytes], object]:
     """Start a response under the policy of its view, if it has one."""
     answers = table.for_response(environ, around, changes=changes)
-    start = start_response if answers is None else partial(find_start(answers, environ), start_response)
+    start = start_response if answers is None else partial(find_start(answers, environ, origin), start_response)
     return start(status, headers, exc_info)
 
 

@@ -12,31 +12,35 @@ MOST_REMEMBERED: Final = 1024
 LONGEST_REMEMBERED: Final = 1024
 
 # The share of new answers that is kept where there are too many. What is asked for often is soon among those, and most
-# of what comes in a flood is never asked for again. Steps of the golden ratio go round so that any rhythm of questions
-# comes to each place: none can be kept out for ever.
+# of what comes in a flood is never asked for again. By chance, so that no rhythm of questions keeps one out.
 KEPT_SHARE: Final = 1 / 8
-STEP: Final = (5**0.5 - 1) / 2
 
 
 class Memory(Generic[Question, Answer]):
     """Answers by question, in the plain dictionary *kept*, which stays the same object; the oldest make room.
 
-    A flood takes no more room than anything else, and what others ask for outlives it, or is soon back.
+    A flood takes no more room than anything else, and what others ask for is soon back if it is driven out.
     """
 
     def __init__(self, most: int = MOST_REMEMBERED) -> None:
         self._most = most
-        self._lot = 0.0
         self._is_crowded = False
         self.kept: dict[Question, Answer] = {}
 
     def keep(self, question: Question, answer: Answer) -> None:
-        """Remember a new *answer*, or just one of some, once others have had to make room."""
-        self._lot = (self._lot + STEP) % 1
-        if self._is_crowded and self._lot > KEPT_SHARE:
+        """Remember a new *answer*; as soon as others have had to make room, only a share of them."""
+        if not self._is_crowded:
+            self.put(question, answer)
             return
+        from random import random  # takes some milliseconds, and most never need it
+
+        if random() < KEPT_SHARE:  # noqa: S311 - nothing about it is secret
+            self.put(question, answer)
+
+    def put(self, question: Question, answer: Answer) -> None:
+        """Remember *answer* in any case."""
         if len(self.kept) >= self._most:
             self._is_crowded = True
-            for oldest in list(self.kept)[: self._most // 8]:  # many at once, and at one stroke for other threads
+            for oldest in list(self.kept)[: -(-self._most // 8)]:  # many at once, and at one stroke for other threads
                 self.kept.pop(oldest, None)
         self.kept[question] = answer

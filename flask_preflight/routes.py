@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from random import random
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
@@ -23,7 +24,7 @@ from flask_preflight import fetch
 from flask_preflight.answers import Answers, answers_of
 from flask_preflight.engine import Reason, flaw_of_method
 from flask_preflight.marks import Mark, marks_of_blueprint, marks_of_view, place_of_view
-from flask_preflight.memory import KEPT_SHARE, LONGEST_REMEMBERED, STEP, Memory
+from flask_preflight.memory import KEPT_SHARE, LONGEST_REMEMBERED, Memory
 from flask_preflight.policy import MAX_METHOD_LENGTH, Policy, merge
 from flask_preflight.problems import PolicyError, Problem
 
@@ -71,11 +72,15 @@ class _Known:
         self.urls = urls
         # Whether path, method, and host lead to a view, whatever else a request says, and will again
         self.is_lasting = False
-        # By path, method, and host. There is no end of URLs, and most are not asked for again: a share is kept
-        self.lot = 0.0
+        # By path, method, and host. There is no end of URLs, and most are not asked for again: only a share is kept
         self.found: Memory[tuple[str, str, str], Found] = Memory()
         # By host: to make an adapter is most of a match, and it can be asked for any path and method
         self.adapters: Memory[str, MapAdapter] = Memory()
+
+    def keep(self, question: tuple[str, str, str], found: Found) -> None:
+        """Remember what a question has *found*, if that will last and is not too long."""
+        if found.answers is not None and len(question[0]) + len(question[2]) <= LONGEST_REMEMBERED:
+            self.found.put(question, found)
 
     def look_at(self, app: Flask) -> None:
         """See whether what is found will last: not if somebody's own code takes part in the routing of *app*."""
@@ -195,9 +200,8 @@ class RouteTable:
         except Exception as error:  # noqa: BLE001 - as in `_find`
             return self._find_nothing(error, wanted)
         found = self._behind.get((id(rule), wanted)) or self._find_behind(rule, wanted)
-        known.lot = (known.lot + STEP) % 1
-        if known.lot < KEPT_SHARE and found.answers is not None and len(path) + len(host) <= LONGEST_REMEMBERED:
-            known.found.keep(question, found)
+        if random() < KEPT_SHARE:  # noqa: S311 - nothing about it is secret
+            known.keep(question, found)
         return found
 
     def routes_have_changed(self) -> None:

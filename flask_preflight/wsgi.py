@@ -108,7 +108,7 @@ class PreflightMiddleware(CorsLayer):
         ):  # if another layer acts further out, it has answered this
             told = answers.otherwise
             wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-            if len(origin) + len(wanted) <= LONGEST_REMEMBERED:
+            if len(origin) <= MAX_ORIGIN_LENGTH and len(wanted) <= LONGEST_REMEMBERED:
                 named = answers.named.get(origin)
                 if named is None and origin in answers.origins:
                     named = answers.name(origin)
@@ -138,7 +138,7 @@ class PreflightMiddleware(CorsLayer):
             found = _find(answers, environ)
             if found is None:
                 return self.app(environ, start_response)
-            start = find_start(found, environ)
+            start = find_start(found, environ, origin)
         environ[ACTING] = self
         try:
             return self.app(environ, partial(start, start_response))
@@ -174,10 +174,13 @@ _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
 _UNREADY: Final = Policy(allow_methods="*", allow_credentials=True)
 
 
-def find_start(answers: Answers, environ: WSGIEnvironment) -> Start:
-    """What starts the response to an actual request, decided anew if that is not ready."""
-    ready = answers.start_for(environ.get("HTTP_ORIGIN"))
-    return ready or answers.starting_with(decide(answers.policy, read_facts(environ)).headers)
+def find_start(answers: Answers, environ: WSGIEnvironment, origin: str | None) -> Start:
+    """What starts the response to an actual request of *origin*, decided anew if that is not ready.
+
+    The environ may have changed on the way, the origin has not.
+    """
+    ready = answers.start_for(origin)
+    return ready or answers.starting_with(decide(answers.policy, read_facts(environ)._replace(origin=origin)).headers)
 
 
 def read_facts(environ: WSGIEnvironment) -> RequestFacts:

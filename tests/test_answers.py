@@ -8,13 +8,23 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from test_engine import ORIGIN, actual, fresh, meetings, preflight
-from test_memory import OFTEN
 from werkzeug.test import create_environ
 
-from flask_preflight import Decision, Outcome, Policy, PreflightMiddleware, Reason, RequestFacts, by_path, negotiate
+from flask_preflight import (
+    Decision,
+    Outcome,
+    Policy,
+    Preflight,
+    PreflightMiddleware,
+    Reason,
+    RequestFacts,
+    by_path,
+    negotiate,
+)
 from flask_preflight.answers import add_headers, answers_of
 from flask_preflight.memory import MOST_REMEMBERED
 
@@ -136,18 +146,18 @@ def count_remembered(policy: Policy) -> int:
     return len(answers.told) + len(answers.named) + len(answers.starts) + len(answers._varied.kept)
 
 
-def test_memory_is_bounded_and_outlives_a_flood() -> None:
+def test_memory_is_bounded_and_a_flood_drives_out_little() -> None:
     policy = Policy(allow_origins=[ORIGIN, "https://*.flood.com"], allow_headers="*")
     before = tell(policy, preflight("GET", "x-mine"))
-    for number in range(3000):
+    found = 0
+    for number in range(4000):
         tell(policy, actual(f"https://{number}.flood.com"), [("Vary", f"X-{number}")])
         tell(policy, preflight("GET", f"x-{number}", f"https://{number}.flood.com"))
         if not number % 10:
+            found += "x-mine" in answers_of(policy).told
             assert tell(policy, preflight("GET", "x-mine")) == before
     assert MOST_REMEMBERED < count_remembered(policy) <= 4 * MOST_REMEMBERED
-    for _ in range(OFTEN):
-        assert tell(policy, preflight("GET", "x-mine")) == before
-    assert "x-mine" in answers_of(policy).told
+    assert found > 300  # of 400
 
 
 @pytest.mark.parametrize(
@@ -200,22 +210,38 @@ class Unhashable(str):
 
 
 LONG = Unhashable("a" * 70_000)
+LONG_ORIGIN = Unhashable("a" * 321)
+LONG_NAMES = Unhashable("a" * 1025)
+
+LONG_FACTS = [
+    pytest.param(actual(LONG), "200 OK", id="origin"),
+    pytest.param(actual(LONG_ORIGIN), "200 OK", id="origin, just"),
+    pytest.param(preflight("PUT", None, LONG), "403 Forbidden", id="preflight's origin"),
+    pytest.param(preflight("PUT", None, LONG_ORIGIN), "403 Forbidden", id="preflight's origin, just"),
+    pytest.param(
+        preflight("PUT", LONG_NAMES, "https://refused.org"), "403 Forbidden", id="headers of a refused origin"
+    ),
+    pytest.param(preflight(LONG), "403 Forbidden", id="method"),
+    pytest.param(preflight("GET", LONG), "403 Forbidden", id="headers"),
+]
 
 
-@pytest.mark.parametrize(
-    ("facts", "status"),
-    [
-        pytest.param(actual(LONG), "200 OK", id="origin"),
-        pytest.param(preflight("PUT", None, LONG), "403 Forbidden", id="preflight's origin"),
-        pytest.param(preflight(LONG), "403 Forbidden", id="method"),
-        pytest.param(preflight("GET", LONG), "403 Forbidden", id="headers"),
-    ],
-)
+@pytest.mark.parametrize(("facts", "status"), LONG_FACTS)
 @pytest.mark.parametrize("origins", [[ORIGIN], ["https://*.com"], "*"], ids=["list", "pattern", "star"])
 def test_what_is_long_is_not_even_looked_up(facts: RequestFacts, status: str, origins: Any) -> None:
     policy = Policy(allow_origins=origins)
     for _ in range(2):
         assert tell(policy, facts)[0] == status
+
+
+@pytest.mark.parametrize(("facts", "status"), LONG_FACTS)
+def test_nor_is_it_in_flask(facts: RequestFacts, status: str) -> None:
+    app = Flask("site")
+    app.route("/", methods=["GET", "PUT"])(lambda: "hello")
+    Preflight(app, allow_origins=[ORIGIN, "https://*.com"])
+    for each in (actual(), preflight("PUT"), facts, facts):
+        answered = run(app, each)[0]
+    assert answered == status
 
 
 def test_what_origins_may_read_is_remembered_however_long_it_is() -> None:

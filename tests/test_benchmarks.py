@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +53,38 @@ def test_page_has_the_marks() -> None:
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     for part in ("figures", "servers"):
         assert re.search(f"<!-- {part}: made by .* -->(?s:.*)<!-- {part}: end -->", page)
+
+
+@pytest.fixture
+def harness(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(PROGRAM)
+    return importlib.import_module("harness")
+
+
+def test_rounds_of_several_processes_are_as_those_of_one(harness: Any) -> None:
+    parts = [{"a": {0: 1.0, 1: 2.0}, "b": {0: 3.0}}, {"a": {0: 4.0, 1: 5.0}, "b": {0: 6.0}}]
+    assert harness.pool(parts) == {"a": {0: 1.0, 1: 2.0, 2: 4.0, 3: 5.0}, "b": {0: 3.0, 2: 6.0}}
+
+
+def test_the_quickest_third_of_the_rounds_counts_whatever_ours_took(harness: Any) -> None:
+    peer = {0: 9.0, 1: 1.0, 2: 9.0, 3: 9.0, 4: 2.0, 5: 9.0}
+    ours = {0: 1.0, 1: 7.0, 2: 1.0, 3: 1.0, 4: 8.0, 5: 1.0}
+    times = {"peer": peer, "ours": ours, "slow": {0: 50.0}}
+    expected = {"peer": {1: 1.0, 4: 2.0}, "ours": {1: 7.0, 4: 8.0}, "slow": {0: 50.0}}
+    assert harness.quickest(times, ["peer"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("one", "ratio", "added"),
+    [
+        pytest.param({0: 2.0, 1: 2.0, 2: 30.0}, 2.0, 1.0, id="the median of the rounds, not of the times"),
+        pytest.param({1: 5.0}, 5.0, 4.0, id="only common rounds"),
+        pytest.param({7: 6.0, 8: 6.0}, 3.0, 4.0, id="no common round: the medians"),
+    ],
+)
+def test_comparisons_go_by_rounds(harness: Any, one: dict[int, float], ratio: float, added: float) -> None:
+    times = {"one": one, "other": {0: 4.0, 1: 1.0, 2: 2.0}}
+    assert (harness.ratio(times, "one", "other"), harness.added(times, "one", "other")) == (ratio, added)
 
 
 @pytest.mark.servers

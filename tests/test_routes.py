@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -1334,6 +1335,77 @@ def test_a_response_that_starts_late_is_judged_by_its_own_request() -> None:
         check(app, Row("GET /lazy", 1, "GET, HEAD, OPTIONS"))
 
 
+def test_a_response_that_starts_late_within_another_request_is_judged_by_its_own() -> None:
+    app = new_app()
+    app.get("/lazy")(owned(1)(lambda: Lazy("1")))
+    within: list[Answer] = []
+
+    @app.get("/around")
+    @owned(2)
+    def around() -> str:
+        within.append(send(app, "GET", "/lazy"))
+        return "2"
+
+    for _ in range(2):  # also when the views' answers are known
+        assert send(app, "GET", "/around") == Answer(200, readable(expose="X-2"), "2")
+    assert within == [Answer(200, readable(expose="X-1"), "1")] * 2
+
+
+def test_a_view_may_hand_its_request_on_to_an_app_with_endpoints_of_the_same_names() -> None:
+    other = Flask("other")
+    other.get("/x", endpoint="y")(lambda: "1")
+
+    class HandedOn(Response):
+        def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            return other.wsgi_app(environ, start_response)
+
+    app = new_app()
+    app.get("/x", endpoint="x")(owned(1)(HandedOn))
+    app.get("/y", endpoint="y")(view(2))
+    for _ in range(2):
+        check(app, Row("GET /y", 2, "GET, HEAD, OPTIONS"))
+        check(app, Row("GET /x", 1, "GET, HEAD, OPTIONS"))
+
+
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_response_that_starts_again_after_an_error_says_so(is_late: bool) -> None:
+    class Failing(Response):
+        def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+            body = self.start_twice(start_response)
+            return body if is_late else [*body]
+
+        def start_twice(self, start_response: StartResponse) -> Iterator[bytes]:
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            try:
+                raise ValueError("too late")
+            except ValueError:
+                start_response("500 Failed", [("Content-Type", "text/plain")], sys.exc_info())
+            yield b"failed"
+
+    app = new_app()
+    app.get("/x")(owned(1)(Failing))
+    started: list[tuple[Any, ...]] = []
+    for _ in range(2):
+        body = app(create_environ("/x", headers={"Origin": PAGE}), lambda *start: started.append(start))  # type: ignore[arg-type]
+        assert [*body] == [b"failed"]
+    assert [(status, len(rest)) for status, _, *rest in started] == [("200 OK", 0), ("500 Failed", 1)] * 2
+    assert all(dict(headers)["Access-Control-Expose-Headers"] == "X-1" for _, headers, *_ in started)
+
+
+def test_an_origin_that_is_changed_on_the_way_is_still_the_first() -> None:
+    app = Flask("site")
+    app.get("/x")(lambda: "x")
+
+    @app.before_request
+    def change() -> None:
+        request.environ["HTTP_ORIGIN"] = "https://other.com"
+
+    Preflight(app, allow_origins=[PAGE, "https://other.com"])
+    assert send(app, "GET", "/x", origin=None) == Answer(200, VARY, "x")
+    for _ in range(2):
+        assert send(app, "GET", "/x") == Answer(200, readable(), "x")
+
+
 def test_an_exempt_view_may_hand_its_request_on_to_an_app_with_cors_of_its_own() -> None:
     def plain(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -1397,9 +1469,9 @@ def test_a_flood_of_urls_hosts_and_methods_takes_little_and_drives_nothing_out()
         environ = create_environ(f"/{number}", f"http://{number % 7}.com", method="OPTIONS")
         environ |= {"HTTP_ORIGIN": PAGE, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT" if number % 3 else f"M{number}"}
         run_wsgi_app(app, environ)
-        if not number % 100:
+        if not number % 50:
             assert preflight(app, "PUT", "/mine") == granted("OPTIONS, PUT", max_age="1")
     known = app.extensions["preflight"].table._known
-    assert 512 <= len(known.found.kept) <= 1024
+    assert 600 < len(known.found.kept) < 900  # of 6,000 matches, an eighth
     assert len(known.adapters.kept) == 8
     assert ("/mine", "PUT", "localhost") in known.found.kept

@@ -2,8 +2,9 @@
 
 All cells of a group are timed in one process and in turn, in a new random order in each round, in batches of some
 milliseconds; so whatever the machine does meanwhile hits all of them. It does not hit all of them alike, so of all
-rounds only the quickest third counts. The garbage collector is off while a batch runs, and collects between rounds. The
-clock is the thread's processor time: nothing here waits, and what other programs take is not counted.
+rounds only the quickest third counts, as those cells tell it that are not ours. The garbage collector is off while a
+batch runs, and collects between rounds. The clock is the thread's processor time: nothing here waits, and what other
+programs take is not counted.
 
 A ratio is the median of the rounds' ratios, not the ratio of two medians: what slows a whole round down is the same
 above and below the line and cancels out, and what hits one batch alone makes one outlier, which a median ignores. What
@@ -36,7 +37,7 @@ Batch: TypeAlias = Callable[[int], float]
 Times: TypeAlias = dict[str, dict[int, float]]
 
 # Those made anew at a time: few enough for the processor's caches, enough that reading the clock costs nothing
-_CHUNK = 64
+_AT_A_TIME = 64
 
 # A cell whose single requests take longer than a batch is timed in fewer rounds: as many as take about so long, and 3
 _SLOW_SECONDS = 0.5
@@ -97,18 +98,21 @@ def in_turn(batches: Iterable[Batch]) -> Batch:
 
 
 def fresh(
-    app: WSGIApplication, environs: Iterator[Environ], before: Callable[[int], object] = lambda number: None
+    app: WSGIApplication,
+    environs: Iterator[Environ],
+    before: Callable[[int], object] = lambda number: None,
+    at_a_time: int = _AT_A_TIME,
 ) -> Batch:
     """The requests of *environs*, whose strings are new objects each time, as a server makes them.
 
-    They are made, and *before* is called with their number, while the clock stands; but then they are at hand, as what
-    a server has just read is.
+    So many *at a time* are made, and *before* is called with their number, while the clock stands; but then they are at
+    hand, as what a server has just read is.
     """
 
     def batch(count: int) -> float:
         seconds = 0.0
-        for done in range(0, count, _CHUNK):
-            number = min(_CHUNK, count - done)
+        for done in range(0, count, at_a_time):
+            number = min(at_a_time, count - done)
             before(number)
             chunk = list(islice(environs, number))
             for environ in chunk:
@@ -219,13 +223,13 @@ def pool(parts: Iterable[Times]) -> Times:
     return whole
 
 
-def quickest(times: Times) -> Times:
-    """The third of a group's rounds in which the machine was quickest, whatever it was doing."""
-    usual = {name: median(seconds.values()) for name, seconds in times.items()}
+def quickest(times: Times, judges: Iterable[str]) -> Times:
+    """The third of a group's rounds in which the machine was quickest, by what the cells of *judges* took."""
     slowness: dict[int, list[float]] = {}
-    for name, seconds in times.items():
-        for number, each in seconds.items():
-            slowness.setdefault(number, []).append(each / usual[name])
+    for name in judges:
+        usual = median(times[name].values())
+        for number, seconds in times[name].items():
+            slowness.setdefault(number, []).append(seconds / usual)
     ranked = sorted(slowness, key=lambda number: median(slowness[number]))
     counted = ranked[: (len(ranked) + 2) // 3]
     return {
@@ -246,4 +250,5 @@ def added(times: Times, one: str, other: str) -> float:
 
 
 def _in_same_rounds(one: dict[int, float], other: dict[int, float]) -> list[tuple[float, float]]:
-    return [(seconds, other[number]) for number, seconds in one.items() if number in other]
+    both = [(seconds, other[number]) for number, seconds in one.items() if number in other]
+    return both or [(median(one.values()), median(other.values()))]
