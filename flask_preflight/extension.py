@@ -332,8 +332,12 @@ def _start_own(
         now = get_current_request()
     except RuntimeError:  # it starts after Flask is done with the request
         now = None
-    rule = now.url_rule if now is not None and now.environ is environ else None
-    if rule is not None and now is not None and rule.map is table.app.url_map:
+    if (
+        now is not None
+        and now.environ is environ
+        and (rule := now.url_rule) is not None
+        and rule.map is table.app.url_map
+    ):
         answers = table.for_responses.get((rule.endpoint, now.method))
         if answers is not None:
             start = answers.plain

@@ -15,19 +15,28 @@ from flask.views import MethodView
 from hypothesis import given
 from hypothesis import strategies as st
 from pages import PAGE, REFUSED, VARY, Answer, granted, preflight, readable, send
-from test_memory import OFTEN
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule, Submount, ValidationError
 from werkzeug.test import create_environ, run_wsgi_app
 
 from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_blueprint, cors_exempt, cors_route
+from flask_preflight.memory import KEPT_SHARE
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 # PEP 3333 knows no closed set of methods, but its judge does.
 pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def remember_every_url() -> Iterator[None]:
+    """Chance would leave most out, and what is never remembered cannot go wrong."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flask_preflight.routes.KEPT_SHARE", 1)
+        yield
+
 
 Some = TypeVar("Some")
 
@@ -1125,7 +1134,7 @@ def remembered(app: Flask) -> int:
 def test_a_known_path_is_matched_no_more(method: str) -> None:
     app = new_app()
     app.route("/x/<int:n>", methods=[method])(view(1))
-    for path in ("/x/1", "/x/2") * OFTEN:
+    for path in ("/x/1", "/x/2"):
         assert preflight(app, method, path) == granted(f"OPTIONS, {method}", max_age="1")
     assert remembered(app) == 2
     matcher: Any = app.url_map._matcher
@@ -1160,7 +1169,7 @@ def test_what_is_not_remembered(method: str, path: str, rest: dict[str, Any]) ->
     app.url_map.add(Rule("/any", endpoint="any"))
     app.view_functions["any"] = view(4)
     first = preflight(app, method, path, **rest)
-    assert [preflight(app, method, path, **rest) for _ in range(OFTEN)] == [first] * OFTEN
+    assert preflight(app, method, path, **rest) == first
     assert remembered(app) == 0
 
 
@@ -1242,6 +1251,15 @@ def test_what_may_say_something_else_is_asked_each_time(prepare: Callable[[Flask
     assert remembered(app) == 0
 
 
+def test_a_host_may_be_another_one_by_another_scheme() -> None:
+    app = new_app(host_matching=True, static_host="a.com")
+    app.add_url_rule("/x", view_func=view(1), methods=["PUT"], host="a.com")
+    app.add_url_rule("/x", view_func=view(2), methods=["PUT"], host="a.com:80")
+    for scheme, age in (("http", "1"), ("https", "2"), ("http", "1")):
+        overrides = {"HTTP_HOST": "a.com:80", "wsgi.url_scheme": scheme}
+        assert preflight(app, "PUT", "/x", environ_overrides=overrides) == granted("OPTIONS, PUT", max_age=age)
+
+
 def test_a_route_that_is_added_while_another_is_matched_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     app = new_app()
     app.put("/<x>")(view(1))
@@ -1252,6 +1270,7 @@ def test_a_route_that_is_added_while_another_is_matched_is_not_missed(monkeypatc
         matched = match(adapter, *args, **options)
         if "late" not in app.view_functions:
             app.put("/late", endpoint="late")(view(2))
+            preflight(app, "PUT", "/else")  # what follows finds the routes as they are now
         return matched
 
     monkeypatch.setattr(MapAdapter, "match", slowly)
@@ -1270,12 +1289,12 @@ def test_while_a_route_is_being_added_nothing_is_remembered(monkeypatch: pytest.
 
     monkeypatch.setattr(app.url_map, "iter_rules", changing)
     app.put("/late", endpoint="late")(view(2))
-    for _ in range(OFTEN):
+    for _ in range(2):
         assert preflight(app, "PUT", "/late") == granted("OPTIONS, PUT", max_age="2")
     assert remembered(app) == 0
     monkeypatch.setattr(app.url_map, "iter_rules", iter_rules)
     app.put("/later", endpoint="later")(view(3))
-    for _ in range(OFTEN):
+    for _ in range(2):
         assert preflight(app, "PUT", "/later") == granted("OPTIONS, PUT", max_age="3")
     assert remembered(app) == 1
 
@@ -1294,7 +1313,7 @@ def test_another_map_is_not_watched_so_nothing_of_it_is_remembered() -> None:
     app = new_app()
     app.url_map = Map([Rule("/<x>", endpoint="x", methods=["PUT"])])
     app.view_functions["x"] = view(1)
-    for _ in range(OFTEN):
+    for _ in range(2):
         assert preflight(app, "PUT", "/x") == granted("OPTIONS, PUT", max_age="1")
     app.url_map.add(Rule("/x", endpoint="late", methods=["PUT"]))
     app.view_functions["late"] = view(2)
@@ -1304,7 +1323,7 @@ def test_another_map_is_not_watched_so_nothing_of_it_is_remembered() -> None:
 def test_another_map_in_place_of_one_that_was_remembered_is_asked() -> None:
     app = new_app()
     app.put("/x")(view(1))
-    for _ in range(OFTEN):
+    for _ in range(2):
         assert preflight(app, "PUT", "/x") == granted("OPTIONS, PUT", max_age="1")
     app.url_map = Map([Rule("/x", endpoint="late", methods=["PUT"])])
     app.view_functions["late"] = view(2)
@@ -1441,7 +1460,7 @@ def test_an_error_page_may_be_made_by_an_app_with_cors_of_its_own_which_stands_b
 def test_routes_that_are_added_by_a_factory_that_fails_are_not_missed() -> None:
     app = new_app()
     app.put("/<x>")(view(1))
-    for _ in range(OFTEN):
+    for _ in range(2):
         assert preflight(app, "PUT", "/late") == granted("OPTIONS, PUT", max_age="1")
     app.view_functions["late"] = view(2)
     rules = [Rule("/late", endpoint="late", methods=["PUT"]), Rule("/<missing:x>", endpoint="missing")]
@@ -1461,7 +1480,10 @@ def test_a_request_class_that_fails_refuses_the_preflight() -> None:
     assert preflight(app, "PUT", "/x") == REFUSED
 
 
-def test_a_flood_of_urls_hosts_and_methods_takes_little_and_drives_nothing_out() -> None:
+def test_a_flood_of_urls_hosts_and_methods_takes_little_and_drives_nothing_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("flask_preflight.routes.KEPT_SHARE", KEPT_SHARE)
     app = new_app()
     app.put("/mine")(view(1))
     app.put("/<int:n>")(view(2))

@@ -267,8 +267,9 @@ def _others(maker: who.Maker, is_flooded: bool, plan: Plan) -> Batch:
             _send(app, environ.copy())
 
     mine = renewed(traffic.preflight(), HTTP_ORIGIN=traffic.ORIGINS)
-    # few at a time: nearly as mixed as they arrive, and reading the clock still takes little of what is measured
-    return fresh(app, mine, flood if is_flooded else lambda number: None, at_a_time=8)
+    # nearly as mixed as they arrive, and reading the clock still takes little of what is measured
+    few_of_mine = partial(fresh, app, mine, at_a_time=8)
+    return few_of_mine(flood) if is_flooded else few_of_mine()
 
 
 def converted(plan: Plan) -> Iterator[Cells]:
