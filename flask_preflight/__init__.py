@@ -1,27 +1,27 @@
-"""CORS for Flask and any WSGI app: preflights answered, unsafe policies refused, and every refusal explained.
+"""CORS for Flask and any WSGI app: preflights are answered, unsafe policies refused, and refusals explained.
 
-One request, from the outside in::
+The files, in reading order. Each builds on those above it::
 
-    extension.Preflight         a Flask app's policies, by its routes (routes) and marks on its views (marks)
-    wsgi.PreflightMiddleware    any WSGI app: reads four headers into RequestFacts
-    engine.negotiate            decides, step by step as the Fetch standard does; explain says it in words
-    policy.Policy               what is allowed, checked for problems
-    origin.Origins              origins and patterns
-    fetch                       the standard's words
+    fetch, problems, origin, spelling       the standard's words; origins
+    checks, policy, engine, explain         what is allowed; `negotiate` decides, step by step as the standard does
+    responses, journal, wsgi, paths         any WSGI app: PreflightMiddleware
+    marks, routes, door, config, extension  Flask: Preflight
 
-Each file builds on those below it. :mod:`flask_preflight.browser` plays the other side, for tests.
+:mod:`flask_preflight.browser` plays the other side of the protocol, for tests.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, negotiate
-from flask_preflight.policy import Policy
-from flask_preflight.problems import PolicyError
-from flask_preflight.wsgi import PreflightMiddleware, by_path
-
 if TYPE_CHECKING:
-    from flask_preflight.extension import ExtensionHost, Preflight, preflight_granted, preflight_refused
+    from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, negotiate
+    from flask_preflight.extension import ExtensionHost, Preflight
+    from flask_preflight.journal import preflight_granted, preflight_refused, request_allowed, request_refused
     from flask_preflight.marks import cors_blueprint, cors_exempt, cors_route
+    from flask_preflight.paths import by_path
+    from flask_preflight.policy import Policy
+    from flask_preflight.problems import PolicyError
+    from flask_preflight.wsgi import PreflightMiddleware
 
 __version__ = "0.1.0"
 
@@ -42,17 +42,30 @@ __all__ = [
     "negotiate",
     "preflight_granted",
     "preflight_refused",
+    "request_allowed",
+    "request_refused",
 ]
 
-# Whoever wraps a plain WSGI app does without Flask, so its part is imported when it is asked for (PEP 562).
+# Names are imported when they are used (PEP 562): apps without Flask do not import it, and the pytest plugin, which is
+# part of every test run where this package is installed, imports nothing.
+_MODULES = {
+    "engine": {"Decision", "Outcome", "Reason", "RequestFacts", "negotiate"},
+    "extension": {"ExtensionHost", "Preflight"},
+    "journal": {"preflight_granted", "preflight_refused", "request_allowed", "request_refused"},
+    "marks": {"cors_blueprint", "cors_exempt", "cors_route"},
+    "paths": {"by_path"},
+    "policy": {"Policy"},
+    "problems": {"PolicyError"},
+    "wsgi": {"PreflightMiddleware"},
+}
+
 if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
 
     def __getattr__(name):
-        from importlib import import_module
-
-        for module in ("marks", "extension"):
-            if name in __all__ and hasattr(found := import_module(f"flask_preflight.{module}"), name):
-                return getattr(found, name)
+        for module, names in _MODULES.items():
+            if name in names:
+                value = globals()[name] = getattr(import_module(f"flask_preflight.{module}"), name)
+                return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():

@@ -1,23 +1,27 @@
 """The server's half of the CORS protocol: ``negotiate(policy, facts) -> Decision``.
 
-Pure: no WSGI, no Flask, no clock, no I/O. Everything that a server must decide is decided here and only here, in the
+Pure: no WSGI, no Flask, no clock, no I/O. Everything that a server must decide is decided here and nowhere else, in the
 order of the Fetch standard: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from flask_preflight import fetch
+from flask_preflight.checks import MAX_METHOD_LENGTH, is_star
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, parse_origin
-from flask_preflight.policy import MAX_METHOD_LENGTH, Policy
+from flask_preflight.policy import Policy
 
 HeaderList: TypeAlias = tuple[tuple[str, str], ...]
 
-# Far above what browsers send, and low enough that splitting it costs nothing
+# Far above what browsers send, and low enough that splitting costs little
 MAX_REQUEST_HEADERS_LENGTH: Final = 4096
 MAX_REQUEST_HEADERS_COUNT: Final = 128
+
+_HAS_SPACE = re.compile(f"[{fetch.TAB_OR_SPACE}]").search
 
 # https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches
 VARY: Final = (fetch.VARY, fetch.ORIGIN)
@@ -25,21 +29,21 @@ VARY_PREFLIGHT: Final = (fetch.VARY, f"{fetch.ORIGIN}, {fetch.REQUEST_METHOD}, {
 
 
 class RequestFacts(NamedTuple):
-    """What a request says of itself; a header that is absent is ``None``, and ``""`` is one that is empty.
+    """What a request says about itself. ``None`` means that a header is absent, ``""`` that it is empty.
 
-    *environ* is handed on to a callable ``allow_origins`` and looked at by nobody else.
+    *environ* is passed to a callable ``allow_origins``, and not read otherwise.
     """
 
     method: str
     origin: str | None = None
-    wanted_method: str | None = None
-    wanted_headers: str | None = None
+    requested_method: str | None = None
+    requested_headers: str | None = None
     environ: dict[str, Any] | None = None
 
     @property
     def is_preflight(self) -> bool:
-        """https://fetch.spec.whatwg.org/#cors-preflight-request; with anything less, the request is the app's."""
-        return self.method == "OPTIONS" and self.origin is not None and self.wanted_method is not None
+        """https://fetch.spec.whatwg.org/#cors-preflight-request; with anything less, the request is for the app."""
+        return self.method == "OPTIONS" and self.origin is not None and self.requested_method is not None
 
 
 class Outcome(Enum):
@@ -63,6 +67,7 @@ class Reason(Enum):
     ORIGIN_NOT_ALLOWED = "origin-not-allowed"
     ORIGIN_CHECK_FAILED = "origin-check-failed"
     ROUTING_FAILED = "routing-failed"
+    POLICY_INVALID = "policy-invalid"
     METHOD_NOT_ROUTED = "method-not-routed"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     HEADERS_TOO_LONG = "headers-too-long"
@@ -71,11 +76,11 @@ class Reason(Enum):
 
 
 class Decision(NamedTuple):
-    """The answer to a request, or what to add to the app's.
+    """The answer to a preflight, or what to add to the app's response.
 
-    *status* is ``None`` for actual requests, whose status is the app's; *headers* are to be added; *passed* are those
-    of the steps that a refused preflight did pass, which a debug answer may send; *reason* says why, if refused;
-    *error* is what a callable ``allow_origins`` raised.
+    *status* is ``None`` for actual requests, whose status is the app's; *headers* are to be added; *passed* are the
+    headers of the steps that a refused preflight did pass, for debug answers; *reason* says why the request is refused;
+    *error* is what the user's own code raised.
     """
 
     outcome: Outcome
@@ -87,7 +92,7 @@ class Decision(NamedTuple):
 
 
 def negotiate(policy: Policy, facts: RequestFacts) -> Decision:
-    """Decide about a request. Never raises, whatever the facts; the work is bounded, whatever their length."""
+    """Decide about a request. It never raises, and its work is bounded, whatever the facts are."""
     if facts.origin is None:
         return Decision(Outcome.NOT_CORS, headers=_without_origin(policy))
     if facts.is_preflight:
@@ -101,26 +106,30 @@ def negotiate(policy: Policy, facts: RequestFacts) -> Decision:
 
 
 def _decide_actual(policy: Policy, facts: RequestFacts) -> Decision:
-    if policy.allow_origins == fetch.WILDCARD:
+    if policy.allows_any_origin:
         return Decision(Outcome.ACTUAL_ALLOWED, headers=_without_origin(policy))
     reason, error = _check_origin(policy, facts)
     if reason is not None:
         return Decision(Outcome.ACTUAL_REFUSED, headers=(VARY,), reason=reason, error=error)
-    return Decision(Outcome.ACTUAL_ALLOWED, headers=(*grant_reading(policy, facts.origin or ""), VARY))
-
-
-def grant_reading(policy: Policy, origin: str) -> HeaderList:
-    """What a response says to *origin*, which is allowed; its own header comes first."""
-    return (*_cors_check(policy, origin), *_exposed(policy))
+    return Decision(Outcome.ACTUAL_ALLOWED, headers=(*_grant_reading(policy, facts.origin or ""), VARY))
 
 
 def _without_origin(policy: Policy) -> HeaderList:
-    """What needs no ``Origin``: the constant answer of a ``"*"`` policy, so that caches may share it."""
-    return grant_reading(policy, "") if policy.allow_origins == fetch.WILDCARD else (VARY,)
+    """What needs no ``Origin``: the constant answer of a public policy, which caches may share."""
+    return _grant_reading(policy, fetch.WILDCARD) if policy.allows_any_origin else (VARY,)
+
+
+def _grant_reading(policy: Policy, origin: str) -> HeaderList:
+    return (*_name_origin(policy, origin), *_timing(policy, origin), *_credentials(policy), *_exposed(policy))
+
+
+def _timing(policy: Policy, origin: str) -> HeaderList:
+    """https://w3c.github.io/resource-timing/#sec-timing-allow-origin"""
+    return ((fetch.TIMING_ALLOW_ORIGIN, origin),) if policy.allow_timing else ()
 
 
 def _exposed(policy: Policy) -> HeaderList:
-    if policy.expose_headers == fetch.WILDCARD:
+    if is_star(policy.expose_headers):
         return ((fetch.EXPOSE_HEADERS, fetch.WILDCARD),)
     return _list(fetch.EXPOSE_HEADERS, policy.exposed)
 
@@ -132,25 +141,20 @@ def _exposed(policy: Policy) -> HeaderList:
 
 
 def _decide_preflight(policy: Policy, facts: RequestFacts) -> Decision:
-    method, headers = facts.wanted_method or "", facts.wanted_headers or ""
+    method, headers = facts.requested_method or "", facts.requested_headers or ""
     reason = flaw_of_method(method)
     if reason is not None:
         return refuse_preflight(reason)
     reason, error = _check_origin(policy, facts)
     if reason is not None:
         return refuse_preflight(reason, error=error)
-    passed = _cors_check(policy, facts.origin or "")
-    if not policy.allows_method(method):
+    passed = _name_origin(policy, facts.origin or "") + _credentials(policy)
+    if not allows_method(policy, method):
         return refuse_preflight(Reason.METHOD_NOT_ALLOWED, passed)
     passed += _allowed_methods(policy, method)
-    names = _read_header_names(headers)
-    if isinstance(names, Reason):
-        return refuse_preflight(names, passed)
-    allowed = tuple(name for name in names if policy.allows_header(name))
-    if len(allowed) < len(names):
-        # each name is a step of its own, so those that passed are named: a console then names one that did not
-        return refuse_preflight(Reason.HEADERS_NOT_ALLOWED, passed + _list(fetch.ALLOW_HEADERS, allowed))
-    answer = passed + _allowed_headers(policy, allowed) + _max_age(policy)
+    if not allows_headers(policy, headers):
+        return _refuse_headers(policy, headers, passed)
+    answer = passed + _allowed_headers(policy, headers) + _max_age(policy)
     return Decision(Outcome.PREFLIGHT_GRANTED, policy.preflight_status, (*answer, VARY_PREFLIGHT))
 
 
@@ -160,14 +164,19 @@ def refuse_preflight(reason: Reason, passed: HeaderList = (), error: Exception |
 
 
 def flaw_of_method(method: str) -> Reason | None:
-    """Why no browser asks for *method*, whatever the server; nobody else need look at it then."""
+    """Why no browser asks for *method*, whatever the policy is."""
     if len(method) > MAX_METHOD_LENGTH:
         return Reason.METHOD_MALFORMED
-    if method in fetch.NORMALIZED_METHODS:  # so most of them
+    if method in fetch.NORMALIZED_METHODS:  # most of them
         return None
     if method == fetch.WILDCARD or not fetch.is_token(method):
         return Reason.METHOD_MALFORMED
     return Reason.METHOD_FORBIDDEN if fetch.is_forbidden_method(method) else None
+
+
+def allows_method(policy: Policy, method: str) -> bool:
+    """Whether a preflight may announce *method*: https://fetch.spec.whatwg.org/#methods"""
+    return method in policy.methods or (policy.allows_any_method and flaw_of_method(method) is None)
 
 
 def _check_origin(policy: Policy, facts: RequestFacts) -> tuple[Reason | None, Exception | None]:
@@ -177,41 +186,71 @@ def _check_origin(policy: Policy, facts: RequestFacts) -> tuple[Reason | None, E
     try:
         if policy.ask_about_origin(origin, facts.environ):
             return None, None
-    except Exception as error:  # noqa: BLE001 - a callable may raise what it likes, and must never grant by it
+    except Exception as error:  # noqa: BLE001 - a callable may raise anything, and must not grant by it
         return Reason.ORIGIN_CHECK_FAILED, error
     if origin == fetch.NULL_ORIGIN:
         return Reason.ORIGIN_NULL, None
     return (Reason.ORIGIN_NOT_ALLOWED if parse_origin(origin) else Reason.ORIGIN_MALFORMED), None
 
 
-def _cors_check(policy: Policy, origin: str) -> HeaderList:
-    """What the CORS check wants to see: https://fetch.spec.whatwg.org/#concept-cors-check"""
-    allowed = (fetch.ALLOW_ORIGIN, fetch.WILDCARD if policy.allow_origins == fetch.WILDCARD else origin)
-    return (allowed, (fetch.ALLOW_CREDENTIALS, "true")) if policy.allow_credentials else (allowed,)
+def _name_origin(policy: Policy, origin: str) -> HeaderList:
+    """https://fetch.spec.whatwg.org/#concept-cors-check, first half"""
+    return ((fetch.ALLOW_ORIGIN, fetch.WILDCARD if policy.allows_any_origin else origin),)
 
 
-def _allowed_methods(policy: Policy, wanted: str) -> HeaderList:
-    """All methods of the policy, since browsers remember them; with credentials ``*`` would mean a method "*"."""
-    if policy.allow_methods == fetch.WILDCARD:
-        return _list(fetch.ALLOW_METHODS, (wanted if policy.allow_credentials else fetch.WILDCARD,))
+def _credentials(policy: Policy) -> HeaderList:
+    """https://fetch.spec.whatwg.org/#concept-cors-check, second half"""
+    return ((fetch.ALLOW_CREDENTIALS, "true"),) if policy.allow_credentials else ()
+
+
+def _allowed_methods(policy: Policy, method: str) -> HeaderList:
+    """All methods of the policy, because browsers cache them. With credentials ``*`` would mean a method "*"."""
+    if is_star(policy.allow_methods):
+        return _list(fetch.ALLOW_METHODS, (method if policy.allow_credentials else fetch.WILDCARD,))
     return _list(fetch.ALLOW_METHODS, policy.methods)
 
 
-def _read_header_names(value: str) -> list[str] | Reason:
-    """The names asked for, or why they cannot be read; bounded before anything is split.
+def allows_headers(policy: Policy, requested_headers: str) -> bool:
+    """Whether a preflight may announce these header names. Their length is checked before anything is split.
 
-    A header may be called ``*``; but an answer that names it would allow all, and browsers would remember that.
+    ``*`` is a valid name, but an answer that names it would allow every header, and browsers would cache that.
     """
-    if len(value) > MAX_REQUEST_HEADERS_LENGTH or value.count(",") > MAX_REQUEST_HEADERS_COUNT:
-        return Reason.HEADERS_TOO_LONG
-    names = fetch.split_list(value)
-    are_names = all(fetch.is_token(name) and name != fetch.WILDCARD for name in names)
-    return names if are_names else Reason.HEADERS_MALFORMED
+    if len(requested_headers) > MAX_REQUEST_HEADERS_COUNT and _are_too_long(requested_headers):
+        return False
+    if policy.header_names.issuperset(requested_headers.split(",")):
+        return True
+    # In lower case and without white space, as browsers write it, that comparison was exact.
+    if requested_headers.islower() and not policy.allows_any_header and not _HAS_SPACE(requested_headers):
+        return False
+    names = fetch.split_list(requested_headers)
+    return all(map(policy.allows_header, names)) and _are_names(names)
 
 
-def _allowed_headers(policy: Policy, wanted: tuple[str, ...]) -> HeaderList:
-    """All headers of the policy; under ``*`` those asked for, so that no browser remembers more than was checked."""
-    return _list(fetch.ALLOW_HEADERS, wanted if policy.allows_any_header else policy.headers)
+def _are_too_long(requested_headers: str) -> bool:
+    return len(requested_headers) > MAX_REQUEST_HEADERS_LENGTH or (
+        requested_headers.count(",") > MAX_REQUEST_HEADERS_COUNT
+    )
+
+
+def _are_names(names: list[str]) -> bool:
+    return fetch.WILDCARD not in names and all(map(fetch.is_token, names))
+
+
+def _refuse_headers(policy: Policy, requested_headers: str, passed: HeaderList) -> Decision:
+    if _are_too_long(requested_headers):
+        return refuse_preflight(Reason.HEADERS_TOO_LONG, passed)
+    names = fetch.split_list(requested_headers)
+    if not _are_names(names):
+        return refuse_preflight(Reason.HEADERS_MALFORMED, passed)
+    # each name is a step of its own: the console then names one that did not pass
+    allowed = tuple(filter(policy.allows_header, names))
+    return refuse_preflight(Reason.HEADERS_NOT_ALLOWED, passed + _list(fetch.ALLOW_HEADERS, allowed))
+
+
+def _allowed_headers(policy: Policy, requested_headers: str) -> HeaderList:
+    """All headers of the policy. Under ``*`` those asked for, so that no browser caches more than was checked."""
+    names = tuple(fetch.split_list(requested_headers)) if policy.allows_any_header else policy.headers
+    return _list(fetch.ALLOW_HEADERS, names)
 
 
 def _max_age(policy: Policy) -> HeaderList:

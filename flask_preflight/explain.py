@@ -1,11 +1,12 @@
-"""A refusal in words, for debug answers and logs.
+"""A refusal in words, for debug answers, logs and tests.
 
-Nothing is diagnosed here: :attr:`Decision.reason` says what failed, and this says it to a person. Whatever a client
-sent is shown shortened and escaped.
+Nothing is decided here: :attr:`Decision.reason` says what failed, and this file says it in a sentence. What a client
+sent is shortened and escaped.
 """
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -17,11 +18,15 @@ from flask_preflight.engine import (
     HeaderList,
     Reason,
     RequestFacts,
+    allows_method,
 )
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origin, Origins, parse_origin, parse_pattern
 from flask_preflight.policy import Policy
 
+REFUSED_HEADER: Final = "CORS-Refused"
+
 _LONGEST_SHOWN: Final = 200
+_LONGEST_LINE: Final = 1000
 
 _OF_METHOD: Final = {Reason.METHOD_NOT_ROUTED, Reason.METHOD_NOT_ALLOWED}
 
@@ -31,37 +36,49 @@ def escape(text: str) -> str:
     return ascii(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
 
 
-def escape_error(error: Exception | None) -> str:
-    """What was raised, as `escape` shows it; also where the error cannot say so itself."""
-    import traceback  # long to import
-
+def describe_error(error: Exception | None) -> str:
+    """What was raised, as `escape` shows it. This also works for errors that cannot be printed."""
     return escape("".join(traceback.format_exception_only(error)).strip())
 
 
 def explain(policy: Policy, facts: RequestFacts, decision: Decision) -> str:
-    """Why *decision* refuses and what would change that, as one line without line break; ``""`` if it does not.
+    """Why *decision* refuses, and what would change that, on one line; ``""`` if it does not refuse.
 
-    It names parts of the policy, so it is for developers: for a debug answer, or a log.
+    The sentence names parts of the policy, so it is for developers: for a debug answer, a log, or a test.
     """
     return _TEXTS[decision.reason](policy, facts, decision) if decision.reason else ""
 
 
-def debug_answer(policy: Policy, facts: RequestFacts, decision: Decision) -> tuple[int, HeaderList, str]:
-    """Status, headers, and text of the answer to a refused preflight that lets the browser's console name the step.
+def refusal_line(policy: Policy, facts: RequestFacts, decision: Decision) -> str:
+    """``<reason>; <sentence>`` in printable ASCII, at most `_LONGEST_LINE` characters."""
+    reason = decision.reason.value if decision.reason else ""
+    line = f"{reason}; {explain(policy, facts, decision)}"
+    printable = "".join(character if " " <= character <= "~" else "?" for character in line)
+    return printable if len(printable) <= _LONGEST_LINE else f"{printable[: _LONGEST_LINE - 3]}..."
 
-    A browser reports the first step that fails, so it must see those that passed. It fails all the same: by the
-    missing method or header; and where it would go on, as it does with any safelisted method
+
+def debug_header(policy: Policy, facts: RequestFacts, decision: Decision) -> tuple[str, str]:
+    """The header that tells a developer why a request is refused. Developer tools show no body of a preflight."""
+    return REFUSED_HEADER, refusal_line(policy, facts, decision)
+
+
+def debug_answer(policy: Policy, facts: RequestFacts, decision: Decision) -> tuple[int, HeaderList, str]:
+    """Status, headers and text of the answer to a refused preflight that lets the browser's console name the step.
+
+    A browser reports the first step that fails, so it must see the steps that passed. The preflight fails all the same:
+    by the missing method or header, and for safelisted methods, which browsers do not look for
     (https://fetch.spec.whatwg.org/#cors-preflight-fetch-0), by the status.
     """
-    goes_on = decision.reason in _OF_METHOD and facts.wanted_method in fetch.SAFELISTED_METHODS
-    status = 200 if decision.passed and not goes_on else 403
-    return status, decision.passed + decision.headers, f"{explain(policy, facts, decision)}\n"
+    ignores_methods = decision.reason in _OF_METHOD and facts.requested_method in fetch.SAFELISTED_METHODS
+    status = 200 if decision.passed and not ignores_methods else 403
+    headers = (*decision.passed, *decision.headers, debug_header(policy, facts, decision))
+    return status, headers, f"{explain(policy, facts, decision)}\n"
 
 
 def nearest_origin(policy: Policy, origin: str) -> tuple[str, str] | None:
-    """The listed value that *origin* nearly is, and how it differs: ``("http://localhost:3000", "the port")``.
+    """The listed value that is nearest to *origin*, and how it differs: ``("http://localhost:3000", "the port")``.
 
-    Sought among the first thousand listed; ``None`` if all of them are of other hosts.
+    The first thousand values are searched. ``None`` if all of them have other hosts.
     """
     sent = parse_origin(origin)
     if sent is None or not isinstance(policy.allow_origins, Origins):
@@ -101,32 +118,46 @@ def _origin_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str
 
 
 def _method_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str:
-    method = facts.wanted_method or ""
+    method = facts.requested_method or ""
     there = f", which allows {', '.join(policy.methods)}" if policy.methods else ""  # else it allows others elsewhere
     hint = f"To allow it, add it to allow_methods{there}."
-    if policy.allows_method(method.upper()):
+    if allows_method(policy, method.upper()):
         hint = f"Methods are case-sensitive: write {method.upper()!r} in the page's fetch()."
     return f"The method {escape(method)} is not allowed. {hint}"
 
 
 def _headers_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str:
-    names = [name for name in fetch.split_list(facts.wanted_headers or "") if not policy.allows_header(name)]
+    names = [name for name in fetch.split_list(facts.requested_headers or "") if not policy.allows_header(name)]
     shown = f"Not allowed as request header{'s' * (len(names) > 1)}: {', '.join(map(escape, names[:10]))}"
+    useless = [name for name in names if not _can_be_allowed(name)]
+    if useless:
+        return f"{shown}. Drop {escape(useless[0])} from the page's fetch(): no server can allow it."
     if policy.allows_any_header:
         return f"{shown}, which '*' does not cover. To allow it, write allow_headers=['*', 'Authorization']."
     return f"{shown}. To allow it, add it to allow_headers, which allows {_enumerate(policy.headers)}."
+
+
+def _can_be_allowed(name: str) -> bool:
+    return not (fetch.is_forbidden_request_header(name) or name.lower().startswith("access-control-"))
 
 
 def _enumerate(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "nothing"
 
 
+def _origin_check_failed(_: Policy, __: RequestFacts, decision: Decision) -> str:
+    error = describe_error(decision.error)
+    needs_request = "outside of request context" in error
+    hint = " flask.request is not available in it: use its second argument, the WSGI environ." if needs_request else ""
+    return f"The callable in allow_origins failed: {error}.{hint}"
+
+
 _TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
     Reason.METHOD_MALFORMED: lambda _, facts, __: (
-        f"{fetch.REQUEST_METHOD} is {escape(facts.wanted_method or '')}, which is no method. No browser sends that."
+        f"{fetch.REQUEST_METHOD} is {escape(facts.requested_method or '')}, which is no method. No browser sends that."
     ),
     Reason.METHOD_FORBIDDEN: lambda _, facts, __: (
-        f"The method {escape(facts.wanted_method or '')} is forbidden to scripts. No browser asks for it."
+        f"The method {escape(facts.requested_method or '')} is forbidden to scripts. No browser asks for it."
     ),
     Reason.ORIGIN_TOO_LONG: lambda *_: f"The Origin header is longer than {MAX_ORIGIN_LENGTH} characters.",
     Reason.ORIGIN_NULL: lambda *_: (
@@ -137,14 +168,15 @@ _TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
         f"The Origin header is {escape(facts.origin or '')}, which is no origin as browsers write it."
     ),
     Reason.ORIGIN_NOT_ALLOWED: _origin_not_allowed,
-    Reason.ORIGIN_CHECK_FAILED: lambda _, __, decision: (
-        f"The callable in allow_origins failed: {escape_error(decision.error)}."
-    ),
+    Reason.ORIGIN_CHECK_FAILED: _origin_check_failed,
     Reason.ROUTING_FAILED: lambda _, __, decision: (
-        f"A converter or redirect of the app's own failed for this URL: {escape_error(decision.error)}."
+        f"A converter or redirect of the app's own failed for this URL: {describe_error(decision.error)}."
+    ),
+    Reason.POLICY_INVALID: lambda _, __, decision: (
+        f"The policy of the view is not valid, so nothing is allowed: {describe_error(decision.error)}."
     ),
     Reason.METHOD_NOT_ROUTED: lambda policy, facts, _: (
-        f"This URL has no route for {escape(facts.wanted_method or '')}; there are {_enumerate(policy.methods)}."
+        f"This URL has no route for {escape(facts.requested_method or '')}; there are {_enumerate(policy.methods)}."
     ),
     Reason.METHOD_NOT_ALLOWED: _method_not_allowed,
     Reason.HEADERS_TOO_LONG: lambda *_: (
@@ -152,7 +184,7 @@ _TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
         f" {MAX_REQUEST_HEADERS_COUNT} commas."
     ),
     Reason.HEADERS_MALFORMED: lambda _, facts, __: (
-        f"{fetch.REQUEST_HEADERS} is {escape(facts.wanted_headers or '')}, which is no list of header names."
+        f"{fetch.REQUEST_HEADERS} is {escape(facts.requested_headers or '')}, which is no list of header names."
     ),
     Reason.HEADERS_NOT_ALLOWED: _headers_not_allowed,
 }

@@ -1,63 +1,33 @@
-"""The Flask extension: `Preflight` takes the policy of each request from the app's routes and hands it to the core."""
+"""The Flask extension: `Preflight` takes the policy of each request from the app's routes and gives it to the core."""
 
 from __future__ import annotations
 
-import difflib
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 
-from blinker import Namespace
-from flask import Flask, Request
-from werkzeug.middleware.proxy_fix import ProxyFix
-from werkzeug.routing import RuleFactory
+from flask import Blueprint, Flask, Request, current_app, has_app_context
 
-from flask_preflight.answers import REFUSAL, Answer
-from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts, refuse_preflight
-from flask_preflight.explain import explain, nearest_origin
-from flask_preflight.memory import LONGEST_REMEMBERED
-from flask_preflight.origin import MAX_ORIGIN_LENGTH
-from flask_preflight.policy import FIELDS, Policy, keep, merge
-from flask_preflight.problems import Flaw, PolicyError, Problem, flaw
-from flask_preflight.routes import Found, RouteTable, current_request, get_current_request
-from flask_preflight.wsgi import (
-    ACTING,
-    CorsLayer,
-    answer_for,
-    decide,
-    find_start,
-    log,
-    log_failure,
-    read_facts,
-)
+from flask_preflight import door, journal
+from flask_preflight.config import in_config, read_config, unread_variables
+from flask_preflight.engine import VARY, Decision, HeaderList, Outcome, Reason, RequestFacts, refuse_preflight
+from flask_preflight.policy import Policy, freeze_changes, merge
+from flask_preflight.problems import PolicyError
+from flask_preflight.responses import Answer, decorate
+from flask_preflight.routes import PolicyTable, RouteMatch, log_invalid_policy
+from flask_preflight.wsgi import ACTIVE_LAYER, CorsLayer, is_preflight, respond
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from typing_extensions import Unpack
 
     from flask_preflight.policy import PolicyChanges
 
-logger = log()
-
-_signals = Namespace()
-
-#: Sent for each granted preflight as ``send(app, decision=..., environ=...)``.
-preflight_granted = _signals.signal("preflight-granted")
-#: Sent for each refused preflight as ``send(app, decision=..., environ=...)``.
-preflight_refused = _signals.signal("preflight-refused")
-
 _NAME: Final = "preflight"
-_PREFIX: Final = "PREFLIGHT_"
-
-# The request as this layer has got it, for layers further in
-_ASKED: Final = "flask_preflight.asked"
-
-# How many layers of middleware are searched for ProxyFix; some object might be its own
-_DEEPEST: Final = 100
 
 Levels: TypeAlias = tuple[Mapping[str, Any], ...]
 
@@ -72,34 +42,46 @@ class Preflight:
         preflight.init_app(app)
 
     :param app: an app to be initialised at once.
+    :param debug: explain refusals in responses; ``None`` means: if ``app.debug`` is set.
     :param changes: fields of `Policy`.
-    :raises TypeError: for an unknown field.
+    :raises TypeError: for an unknown field, or something else than an app.
     :raises PolicyError: if *app* is given, as `init_app` does.
+
+    .. versionchanged:: 0.2
+        *debug*, `policy`, and an app that is a proxy.
     """
 
-    def __init__(self, app: Flask | None = None, **changes: Unpack[PolicyChanges]) -> None:
-        self._changes = keep(changes)
+    def __init__(
+        self, app: Flask | None = None, *not_fields: object, debug: bool | None = None, **changes: Unpack[PolicyChanges]
+    ) -> None:
+        _check_positional(not_fields)
+        self._changes = freeze_changes(changes)
+        self._debug = _check_debug(debug)
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: Flask, **changes: Unpack[PolicyChanges]) -> None:
-        """Put CORS around ``app.wsgi_app`` as it is now. What changes host or path, as ``ProxyFix`` does, goes around
-        it later.
+    def init_app(
+        self, app: Flask, *not_fields: object, debug: bool | None = None, **changes: Unpack[PolicyChanges]
+    ) -> None:
+        """Put CORS around ``app.wsgi_app`` as it is now.
 
         :raises PolicyError: if the app-wide policy is not valid.
         :raises RuntimeError: if the app has been initialised before.
-        :raises TypeError: for an unknown field.
+        :raises TypeError: for an unknown field, or something else than an app.
         """
-        levels = (self._changes, keep(changes))
+        _check_positional(not_fields)
+        app = _unwrap_app(app)
+        levels = (self._changes, freeze_changes(changes))
+        debug = self._debug if _check_debug(debug) is None else debug
         if _NAME in app.extensions:
-            raise RuntimeError(f"{app!r} has a Preflight already; one for each app, so drop this init_app()")
+            raise RuntimeError(f"{app!r} has a Preflight already, and needs only one: remove this init_app()")
         state = _AppState(app, levels)
-        state.build_table()
-        if _contains_proxy_fix(app.wsgi_app):
-            logger.warning("ProxyFix of %r is inside of Preflight, which so sees the proxy's host: apply it later", app)
         app.extensions[_NAME] = state
-        state.watch_routes()
-        app.wsgi_app = _FlaskLayer(app.wsgi_app, state).wsgi_app  # type: ignore[method-assign]  # Flask's way to add middleware
+        layer = _FlaskLayer(app.wsgi_app, state, debug)
+        app.wsgi_app = layer.wsgi_app  # type: ignore[method-assign]  # Flask's way to add middleware
+        for name in unread_variables(app.config):
+            text = f"The environment variable {name} is not read: Flask reads FLASK_{name}, by from_prefixed_env()."
+            journal.log_once(logging.WARNING, ("unread-variable", name), text)
 
     def verify(self, app: Flask) -> None:
         """Check the policies of all views, as the first request does. Worth a line in every app's tests.
@@ -108,279 +90,363 @@ class Preflight:
         """
         _state_of(app).verify()
 
+    def policy(self, app: Flask, endpoint: str | None = None, method: str = "GET") -> Policy | None:
+        """The policy in force, app-wide or of the view behind *endpoint*; ``None`` for an exempt view.
+
+        For other code that needs the same list of origins, such as a websocket library.
+
+        :raises LookupError: if the app has no such endpoint.
+        :raises PolicyError: if the policy is not valid.
+        """
+        app = _unwrap_app(app)
+        table = _state_of(app).current_table()
+        if endpoint is None:
+            return table.app_wide
+        if endpoint not in app.view_functions:
+            raise LookupError(f"{app!r} has no endpoint {endpoint!r}")
+        return table.policy_of(endpoint, method.upper())
+
     def reconfigure(self, app: Flask, **changes: Unpack[PolicyChanges]) -> None:
         """Change the app-wide policy while the app runs; changes add up. Requests that have begun keep the old one.
+
+        It takes no lock, so it never blocks, and a signal handler may call it.
 
         :raises PolicyError: if that makes the policy of any view invalid; then nothing changes.
         :raises TypeError: for an unknown field.
         """
-        _state_of(app).reconfigure(keep(changes))
+        _state_of(app).reconfigure(freeze_changes(changes))
+
+
+def _check_positional(values: tuple[object, ...]) -> None:
+    if values:
+        raise TypeError(f"Preflight takes an app, and keywords: write allow_origins={values[0]!r}")
+
+
+def _check_debug(debug: bool | None) -> bool | None:
+    if debug is not None and not isinstance(debug, bool):
+        raise TypeError(f"debug is {debug!r}; write True, False, or None for app.debug")
+    return debug
+
+
+def _unwrap_app(app: object) -> Flask:
+    """The app behind *app*, which may be a proxy such as `flask.current_app`."""
+    app = app._get_current_object() if hasattr(app, "_get_current_object") else app
+    if isinstance(app, Flask):
+        return app
+    if isinstance(app, Blueprint):
+        raise TypeError(f"{app!r} is a blueprint: pass the app, and mark the blueprint with cors_blueprint")
+    if isinstance(getattr(app, "server", None), Flask):
+        raise TypeError(f"{app!r} is not a Flask app: pass its attribute 'server', which is one")
+    if isinstance(app, str | list | tuple | set):
+        raise TypeError(f"Preflight takes an app, and keywords: write allow_origins={app!r}")
+    raise TypeError(f"{app!r} is not a Flask app: write Preflight(app), where app is flask.Flask(...)")
+
+
+# ---------------------------------------------------------------------------------------
+# The state of one app
+# ---------------------------------------------------------------------------------------
+
+
+class _Version:
+    """One state of an app's policies. A version is never changed, but the next one is attached to it."""
+
+    def __init__(self, table: PolicyTable, config: Mapping[str, Any], levels: Levels, *, is_settled: bool) -> None:
+        self.table = table
+        self.config = config
+        self.levels = levels
+        self.is_settled = is_settled  # whether all views have been checked, as the first request does
+
+    def replace(self, new: _Version) -> bool:
+        """Attach *new*; whether no other version came first. Atomic, and without a lock."""
+        return vars(self).setdefault("next", new) is new
 
 
 class _AppState:
-    """What the extension knows of one app; kept in ``app.extensions["preflight"]``."""
+    """What the extension knows of one app; kept in ``app.extensions["preflight"]``.
+
+    Changes are made by compare and swap: whoever comes second tries again from the newer version. So nothing here
+    waits, and a signal handler may interrupt anything.
+    """
 
     def __init__(self, app: Flask, levels: Levels) -> None:
+        """:raises PolicyError: if the app-wide policy is not valid."""
         self.app = app
-        self.logged: dict[tuple[Reason | None, str | None, str | None], object] = {}
-        self._levels = levels
-        self._lock = Lock()
-        self.table: RouteTable | None = None  # the policies in force
+        self._version = self._make_version(levels)
 
-    def settle(self) -> RouteTable:
-        """Build the table, and check all in it, at the first request."""
-        with self._lock:
-            if self.table is None:
-                self.table = self.verify()
-            return self.table
+    def version(self) -> _Version:
+        """The newest version."""
+        version = self._version
+        while "next" in vars(version):
+            version = self._version = vars(version)["next"]
+        return version
 
-    def verify(self) -> RouteTable:
-        """The table of the app as it stands, with all its policies checked."""
-        table = self.build_table()
-        table.check()
-        table.handle_options()
-        return table
+    def ensure_table(self) -> PolicyTable:
+        """The policies in force. At the first request, the configuration is read again and all views are checked."""
+        while not (version := self.version()).is_settled:
+            version.replace(self._settle(version))
+        return version.table
+
+    def current_table(self) -> PolicyTable:
+        """The policies in force, or what they would be at a first request now."""
+        version = self.version()
+        return version.table if version.is_settled else self._make_version(version.levels).table
+
+    def verify(self) -> None:
+        """Check the app as it is now."""
+        self._settle(self.version())
+
+    def _settle(self, version: _Version) -> _Version:
+        settled = self._make_version(version.levels, is_settled=True)
+        settled.table.check()
+        settled.table.handle_options()
+        return settled
 
     def reconfigure(self, changes: PolicyChanges) -> None:
-        with self._lock:
-            levels = _on_top_of(self._levels, changes)
-            table = self.build_table(levels)
+        """Add a level. Takes no lock: no URL map is asked, and nothing is logged."""
+        while True:
+            old = self.version()
+            levels = _on_top_of(old.levels, changes)
+            table = PolicyTable(self.app, merge(Policy(), old.config, *levels))
             table.check()
-            self._levels = levels
-            if self.table is not None:
-                self.table = table
+            if old.replace(_Version(table, old.config, levels, is_settled=old.is_settled)):
+                return
 
-    def watch_routes(self) -> None:
-        """Have what was remembered of the routes forgotten when one is added.
-
-        Werkzeug tells nobody; to count the rules at each preflight, it would make a list of them all.
-        """
-        add = self.app.url_map.add
-
-        def add_and_tell(rulefactory: RuleFactory) -> None:
-            try:
-                add(rulefactory)
-            finally:  # some of its rules may be there even if it fails
-                if self.table is not None:
-                    self.table.routes_have_changed()
-
-        self.app.url_map.add = add_and_tell  # type: ignore[method-assign]  # as for `wsgi_app` below
-
-    def build_table(self, levels: Levels | None = None) -> RouteTable:
-        """:raises PolicyError: if the app-wide policy is not valid."""
-        levels = self._levels if levels is None else levels
-        config, problems = _read_config(self.app)
+    def _make_version(self, levels: Levels, *, is_settled: bool = False) -> _Version:
+        config, problems = read_config(self.app.config)
         policy = Policy()
         try:
             policy = merge(policy, config, *levels)
         except PolicyError as error:
             from_config = config.keys() - {name for level in levels for name in level}
-            problems += [_in_config(problem) if problem.field in from_config else problem for problem in error.problems]
+            problems += [in_config(problem) if problem.field in from_config else problem for problem in error.problems]
         if problems:
             raise PolicyError(problems)
-        return RouteTable(self.app, policy)
+        return _Version(PolicyTable(self.app, policy), config, levels, is_settled=is_settled)
 
 
 def _state_of(app: Flask) -> _AppState:
-    state: _AppState | None = app.extensions.get(_NAME)
+    state: _AppState | None = _unwrap_app(app).extensions.get(_NAME)
     if state is None:
         raise RuntimeError(f"{app!r} has no Preflight; call preflight.init_app(app) first")
     return state
 
 
 def _on_top_of(levels: Levels, changes: Mapping[str, Any]) -> Levels:
-    """*changes* as one more level, without what they replace for good: many of them shall not pile up."""
+    """*changes* as one more level, without what they replace for good, so that levels do not pile up."""
     replaced = {name for name, value in changes.items() if not (isinstance(value, tuple) and ... in value)}
     kept = ({name: value for name, value in level.items() if name not in replaced} for level in levels)
     return (*filter(None, kept), changes)
 
 
-def _read_config(app: Flask) -> tuple[dict[str, Any], list[Problem]]:
-    keys = {f"{_PREFIX}{field.upper()}": field for field in FIELDS}
-    set_here = {key: value for key, value in app.config.items() if key.upper().startswith(_PREFIX)}
-    problems = [Problem(key, *_unknown_key(key, value)) for key, value in set_here.items() if key not in keys]
-    return {keys[key]: value for key, value in set_here.items() if key in keys}, problems
+# ---------------------------------------------------------------------------------------
+# The layer around an app
+# ---------------------------------------------------------------------------------------
 
 
-def _unknown_key(key: str, value: object) -> Flaw:
-    near = difflib.get_close_matches(key[len(_PREFIX) :].lower(), FIELDS, n=1, cutoff=0.5)
-    meant = flaw(value, "unknown-config-key", f"{_PREFIX}{near[0].upper()}" if near else "")
-    return meant if near else meant._replace(hint="drop it")
+class _Route(NamedTuple):
+    """What is known of the route of a request, for decisions and the log."""
 
-
-def _in_config(problem: Problem) -> Problem:
-    """*problem* as seen from the configuration, where strings of the environment must be JSON to be lists."""
-    key = f"{_PREFIX}{problem.field.upper()}"
-    if problem.id == "not-a-bool":
-        problem = problem._replace(hint="write True or False, and in the environment true or false")
-    if problem.id == "bare-string":
-        parts = json.dumps([part.strip() for part in str(problem.value).split(",")])
-        problem = problem._replace(hint=f"write {parts!r}, in the environment too")
-    return problem._replace(where=f"app.config[{key!r}]")
-
-
-def _contains_proxy_fix(app: object) -> bool:
-    for _ in range(_DEEPEST):
-        if isinstance(app, ProxyFix):
-            return True
-        app = getattr(app, "app", None)
-    return False
+    table: PolicyTable
+    match: RouteMatch
 
 
 class _FlaskLayer(CorsLayer):
     """The layer around a Flask app's ``wsgi_app``."""
 
-    def __init__(self, app: WSGIApplication, state: _AppState) -> None:
+    def __init__(self, app: WSGIApplication, state: _AppState, debug: bool | None) -> None:
         super().__init__(app)
         self._state = state
-        self._flasks_own = app if getattr(app, "__func__", None) is Flask.wsgi_app else None
+        self._flask = state.app
+        self._debug = debug
+        self.has_inner_middleware = getattr(app, "__func__", None) is not Flask.wsgi_app
+        if self.has_inner_middleware:
+            door.watch(state.app)
+
+    @property
+    def debug(self) -> bool:  # type: ignore[override]
+        return self._flask.debug if self._debug is None else self._debug
+
+    def sender(self) -> object:
+        return self._flask
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """What Flask calls: a method, as it was before, and so without a call more."""
-        table = self._state.table or self._state.settle()  # read once, so that a request is never under two
-        origin: str | None = environ.get("HTTP_ORIGIN")
-        if (
-            origin is not None
-            and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
-            and environ["REQUEST_METHOD"] == "OPTIONS"
-        ):
-            # As in `PreflightMiddleware`, the answer is looked for here; that the method is allowed is known already.
-            found = table.for_preflight(environ)
-            answers = found.answers
-            wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-            if answers is not None and len(origin) <= MAX_ORIGIN_LENGTH and len(wanted) <= LONGEST_REMEMBERED:
-                named = answers.named.get(origin)
-                if named is None and origin in answers.origins:
-                    named = answers.name(origin)
-                told = None if named is None else answers.told.get(wanted)
-                if named and told and not preflight_granted.receivers:
-                    start_response(answers.status, [named, *told])
-                    return []
-            return self._answer(found, environ, start_response)
-        if ACTING in environ and self.stands_back(environ):
+        """Answer a preflight by its view's policy; pass on every other request, and add headers to its response."""
+        table = self._state.ensure_table()
+        if ACTIVE_LAYER in environ and self.defers_to_outer(environ):
             return self.app(environ, start_response)
-        if self.app is self._flasks_own:
-            decorated = partial(_start_own, table, environ, origin, start_response)
-        else:  # whatever stands in between may change the environ, or answer by itself
-            asked = environ.copy()
-            environ[_ASKED] = self, asked
-            decorated = partial(_start_any, table, asked, origin, current_request(), True, start_response)
-        environ[ACTING] = self
+        if is_preflight(environ):
+            return self._handle_preflight(table, environ, start_response)
+        exchange = _Exchange(self, table, environ)
+        environ[ACTIVE_LAYER] = (self, exchange)
+        token = exchange.visit.enter(environ) if exchange.visit else None
         try:
-            return self.app(environ, decorated)
-        except Exception:
-            if origin is not None:
-                logger.warning(
-                    "An exception leaves the app, so its answer is made further out and has no CORS headers: the"
-                    " browser will call that a CORS error, and the cause is in the traceback."
-                )
+            return self.app(environ, exchange.starting(start_response))
+        except Exception as error:
+            if exchange.origin is not None:
+                _log_escape(environ, error)
             raise
         finally:
-            environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
+            environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
+            if token is not None:
+                door.Visit.leave(token)
 
-    def acts_on(self, environ: WSGIEnvironment) -> bool:
-        # Preflights come no further, or without a word of this layer, so this is another request.
-        table = self._state.table or self._state.settle()
-        layer, asked = environ.get(_ASKED, (None, environ))
-        return (table.for_request(asked) if layer is self else table.for_view(environ)) is not None
+    # -- preflights ---------------------------------------------------------------------------
 
-    def _answer(self, found: Found, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a preflight that is not just granted, or that somebody wants to hear of."""
-        if found.policy is None:
+    def _handle_preflight(
+        self, table: PolicyTable, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
+        if self.has_inner_middleware:
+            visit = door.Visit(table, is_preflight=True)
+            body = self._send_inward(visit, environ, start_response)
+            if body is not None:
+                return body
+            if visit.match is not None and visit.environ is not None:
+                environ, match = visit.environ, visit.match
+                return respond(self.answer(cast(Policy, match.policy), environ, _Route(table, match)), start_response)
+        match = table.match_preflight(environ)
+        if match.policy is None:
             return self.app(environ, start_response)
-        facts, debug = read_facts(environ), self._state.app.debug
-        answer = None if found.answers is None else found.answers.answer(facts)
-        if answer is None or _is_heard(answer) or (answer is REFUSAL and debug):
-            decision = _decide(found, found.policy, facts)
-            self._tell(found, facts, decision)
-            answer = answer_for(found.policy, facts, decision, debug=debug)
-        start_response(answer.status, [*answer.headers])
-        return [*answer.body]
+        return respond(self.answer(match.policy, environ, _Route(table, match)), start_response)
 
-    def _tell(self, found: Found, facts: RequestFacts, decision: Decision) -> None:
-        """Tell whoever listens."""
-        signal = preflight_granted
-        if decision.outcome is Outcome.PREFLIGHT_REFUSED:
-            signal = preflight_refused
-            self._log_refusal(found, facts, decision)
-        if signal.receivers:
-            signal.send(self._state.app, decision=decision, environ=facts.environ)
+    def _send_inward(
+        self, visit: door.Visit, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes] | None:
+        """Send a preflight through the inner middleware; the response, if an exempt view has made it."""
+        inner = {**environ, ACTIVE_LAYER: (self, None)}
+        try:
+            return door.send_preflight(self.app, visit, inner, start_response)
+        except Exception as error:
+            if visit.is_exempt:
+                raise
+            journal.log_failure("Middleware inside Preflight failed for a preflight", error)
+            visit.match = None
+            return None
 
-    def _log_refusal(self, found: Found, facts: RequestFacts, decision: Decision) -> None:
-        """Log each cause once: a stranger who repeats or varies a request adds no line."""
-        if not logger.isEnabledFor(logging.INFO) or found.policy is None:
-            return
-        near = decision.reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(found.policy, facts.origin or "")
-        cause = (decision.reason, found.endpoint, near[0] if near else None)
-        mine = object()
-        if self._state.logged.setdefault(cause, mine) is mine:  # of many threads, one logs
-            view = f"the view {found.endpoint!r}" if found.endpoint else "a URL that leads to no view"
-            logger.info("Refused a preflight for %s. %s", view, explain(found.policy, facts, decision))
+    def answer(self, policy: Policy, environ: WSGIEnvironment, route: Any = None) -> Answer:
+        if route.match.error is not None:  # refused, whatever the policy says
+            return self.answer_in_full(policy, environ, route)
+        return super().answer(policy, environ, route)
 
+    def decide(self, policy: Policy, facts: RequestFacts, route: Any) -> Decision:
+        match: RouteMatch = route.match
+        if match.error is not None:
+            if match.reason is Reason.ROUTING_FAILED:
+                journal.log_failure("The app's own routing failed for a preflight, which is refused", match.error)
+            return refuse_preflight(match.reason or Reason.ROUTING_FAILED, error=match.error)
+        decision = super().decide(policy, facts, route)
+        if match.reason is not None and decision.reason is Reason.METHOD_NOT_ALLOWED:
+            return decision._replace(reason=match.reason)
+        return decision
 
-def _start_own(
-    table: RouteTable,
-    environ: WSGIEnvironment,
-    origin: str | None,
-    start_response: StartResponse,
-    status: str,
-    headers: list[tuple[str, str]],
-    exc_info: OptExcInfo | None = None,
-) -> Callable[[bytes], object]:
-    """Start a response of Flask's own: with as few calls as can be if its route is known, else as any other."""
-    try:
-        now = get_current_request()
-    except RuntimeError:  # it starts after Flask is done with the request
-        now = None
-    if (
-        now is not None
-        and now.environ is environ
-        and (rule := now.url_rule) is not None
-        and rule.map is table.app.url_map
-    ):
-        answers = table.for_responses.get((rule.endpoint, now.method))
-        if answers is not None:
-            start = answers.plain
-            if origin is not None:
-                start = answers.starts.get(origin) if len(origin) <= MAX_ORIGIN_LENGTH else None
-            if start is None:
-                start = find_start(answers, environ, origin)
-            return start(start_response, status, headers, exc_info)
-    return _start_any(table, environ, origin, None, False, start_response, status, headers, exc_info)
+    def negotiate(self, policy: Policy, facts: RequestFacts) -> Decision:
+        """A callable runs inside an app context, so that `flask.current_app` works in it."""
+        if not callable(policy.allow_origins):
+            return super().negotiate(policy, facts)
+        try:
+            with self._app_context(facts):
+                return super().negotiate(policy, facts)
+        except Exception as error:  # noqa: BLE001 - what teardown functions raise must not grant
+            if facts.is_preflight:
+                return refuse_preflight(Reason.ORIGIN_CHECK_FAILED, error=error)
+            reason = Reason.ORIGIN_CHECK_FAILED
+            return Decision(Outcome.ACTUAL_REFUSED, headers=(VARY,), reason=reason, error=error)
 
+    def _app_context(self, facts: RequestFacts) -> AbstractContextManager[object]:
+        """A new context for preflights, and where the context of the request is gone."""
+        is_own = has_app_context() and current_app._get_current_object() is self._flask  # type: ignore[attr-defined]
+        return nullcontext() if is_own and not facts.is_preflight else self._flask.app_context()
 
-def _start_any(
-    table: RouteTable,
-    environ: WSGIEnvironment,
-    origin: str | None,
-    around: Request | None,
-    changes: bool,
-    start_response: StartResponse,
-    status: str,
-    headers: list[tuple[str, str]],
-    exc_info: OptExcInfo | None = None,
-) -> Callable[[bytes], object]:
-    """Start a response under the policy of its view, if it has one."""
-    answers = table.for_response(environ, around, changes=changes)
-    start = start_response if answers is None else partial(find_start(answers, environ, origin), start_response)
-    return start(status, headers, exc_info)
+    def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
+        match: RouteMatch = route.match
+        rule = match.rule
+        if rule is None and match.reason is Reason.METHOD_NOT_ROUTED and policy.methods:
+            rule = route.table.rule_of(environ, policy.methods[0])
+        return "no route" if rule is None else rule.rule
+
+    # -- responses ----------------------------------------------------------------------------
+
+    def acts_on(self, environ: WSGIEnvironment, known: Any) -> bool:
+        try:
+            if known is None:  # a preflight on its way through the inner middleware
+                return self._state.ensure_table().match_preflight(environ).policy is not None
+            exchange: _Exchange = known
+            return exchange.policy() is not None
+        except PolicyError:
+            return True
 
 
-def _is_heard(answer: Answer) -> bool:
-    """Whether anybody listens to such decisions."""
-    if answer is REFUSAL:
-        return bool(preflight_refused.receivers) or logger.isEnabledFor(logging.INFO)
-    return bool(preflight_granted.receivers)
+class _Exchange:
+    """One actual request on its way through the layer, and its response."""
+
+    def __init__(self, layer: _FlaskLayer, table: PolicyTable, environ: WSGIEnvironment) -> None:
+        self.origin: str | None = environ.get("HTTP_ORIGIN")  # whatever the app makes of the environ
+        self.visit: door.Visit | None = None
+        self._layer = layer
+        self._table = table
+        self._environ = self._at_hand = environ
+        if layer.has_inner_middleware:
+            self.visit = door.Visit(table, is_preflight=False)
+            self._at_hand = environ.copy()
+
+    def request(self) -> Request | None:
+        """The request that Flask has made of this exchange, if it was reached."""
+        if self.visit is not None:
+            return self.visit.request
+        current = door.current_request()
+        return current if current is not None and current.environ is self._environ else None
+
+    def policy(self) -> Policy | None:
+        """The policy of the view; ``None`` if it is exempt.
+
+        :raises PolicyError: if it is not valid.
+        """
+        request = self.request()
+        if request is not None:
+            return self._table.policy_of_request(request)
+        return self._table.policy_of_environ(self._at_hand)
+
+    def added_headers(self) -> HeaderList | None:
+        """What to add to the response; ``None`` to leave it alone."""
+        request = self.request()
+        rule = request.url_rule if request is not None else None
+        try:
+            policy = self.policy()
+        except PolicyError as error:
+            log_invalid_policy(rule.endpoint if rule else "", error)
+            return (VARY,)
+        if policy is None:
+            return None
+        environ = self._at_hand if request is None else request.environ
+        return self._layer.added_headers(policy, environ, self.origin, _Route(self._table, RouteMatch(policy, rule)))
+
+    def starting(self, start_response: StartResponse) -> StartResponse:
+        """A ``start_response`` that adds headers to whatever the app answers."""
+        added: HeaderList | None = ()
+
+        def start(
+            status: str, headers: Iterable[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+        ) -> Callable[[bytes], object]:
+            nonlocal added
+            if added == ():  # once, also if the response is started again
+                added = self.added_headers()
+            decorated = [*headers] if added is None else decorate(headers, added)
+            return (
+                start_response(status, decorated) if exc_info is None else start_response(status, decorated, exc_info)
+            )
+
+        return start
 
 
-def _decide(found: Found, policy: Policy, facts: RequestFacts) -> Decision:
-    if found.error is not None:
-        log_failure("Matching a preflight with the app's routes failed, so it is refused", found.error)
-        return refuse_preflight(Reason.ROUTING_FAILED, error=found.error)
-    decision = decide(policy, facts)
-    if found.reason is not None and decision.reason is Reason.METHOD_NOT_ALLOWED:  # what stands behind that
-        return decision._replace(reason=found.reason)
-    return decision
+def _log_escape(environ: WSGIEnvironment, error: Exception) -> None:
+    """Log that an exception leaves the app. Closing a websocket, or ending an iterator, is none."""
+    is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket" or "HTTP_SEC_WEBSOCKET_KEY" in environ
+    if is_websocket or isinstance(error, StopIteration | StopAsyncIteration):
+        return
+    text = (
+        "The app raised an exception, so the server sends the error page without CORS headers. The browser will call"
+        " that a CORS error; the cause is in the traceback."
+    )
+    journal.log_once(logging.WARNING, ("escaped", type(error)), text)
 
 
 class _Extension(Protocol):
@@ -401,6 +467,6 @@ class ExtensionHost:
     """
 
     def register_extension(self, extension: AnyExtension, **options: Any) -> AnyExtension:
-        """Call ``extension.init_app(self, **options)``, as any Flask extension has it, and return *extension*."""
+        """Call ``extension.init_app(self, **options)``, as every Flask extension has it, and return *extension*."""
         extension.init_app(self, **options)
         return extension

@@ -29,6 +29,9 @@ MAX_AGE: Final = "Access-Control-Max-Age"
 # on answers to actual requests:
 EXPOSE_HEADERS: Final = "Access-Control-Expose-Headers"
 
+# https://w3c.github.io/resource-timing/#sec-timing-allow-origin
+TIMING_ALLOW_ORIGIN: Final = "Timing-Allow-Origin"
+
 # https://httpwg.org/specs/rfc9110.html#field.vary; its use with CORS is described in
 # https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches
 VARY: Final = "Vary"

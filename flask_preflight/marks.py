@@ -1,21 +1,24 @@
-"""What views and blueprints say of CORS: `cors_route`, `cors_blueprint` and `cors_exempt` mark them, and wrap nothing.
+"""What views and blueprints say about CORS: `cors_route`, `cors_blueprint` and `cors_exempt` mark them, and wrap
+nothing.
 
-A mark is an attribute, so it goes wherever :func:`functools.wraps` takes a function's attributes, and the order of
-decorators does not matter. :mod:`~flask_preflight.routes` reads the marks once the app is complete.
+A mark is an attribute, so :func:`functools.wraps` copies it together with a function's other attributes, and the order
+of decorators does not matter. A mark reaches the object that was passed and nothing else.
+:mod:`~flask_preflight.routes` reads the marks anew for each request.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from functools import partial, update_wrapper
+from types import FunctionType, MethodType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from flask import Blueprint, Flask
-from flask.views import MethodView
+from flask.views import MethodView, View
 
-from flask_preflight.policy import keep
+from flask_preflight.policy import check_changes, freeze_changes
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -27,9 +30,12 @@ Marked = TypeVar("Marked")
 
 _ATTRIBUTE: Final = "_preflight_marks"
 
+# How many functions a view may be wrapped in
+_MOST_WRAPPERS: Final = 100
+
 
 class Mark:
-    """Changes to the inherited policy, or, where *changes* is ``None``, that CORS is left to the view itself."""
+    """Changes to the inherited policy. ``None`` means that CORS is left to the view itself."""
 
     def __init__(self, changes: PolicyChanges | None) -> None:
         self.changes = changes
@@ -42,48 +48,103 @@ def cors_route(**changes: Unpack[PolicyChanges]) -> Callable[[Marked], Marked]: 
 def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
     """Mark a view: its policy is the inherited one with *changes*, and its URLs handle OPTIONS.
 
-    For functions (async too), ``View`` and ``MethodView`` classes, their methods, and what ``as_view()`` returns;
-    above or below ``@app.route`` and other decorators. In a list, ``...`` stands for the inherited values::
+    For functions (async too), ``View`` and ``MethodView`` classes and their subclasses, their methods, and what
+    ``as_view()`` returns; above or below ``@app.route`` and other decorators that use :func:`functools.wraps`. In a
+    list, ``...`` stands for the inherited values::
 
         @app.put("/api/data")
         @cors_route(allow_headers=[..., "Authorization"])
         def put_data(): ...
 
-    :param changes: fields of `Policy`. Their values are checked, merged, at the first request and by
+    Use the object that is returned: of a bound method, which may be shared with others, a marked copy is returned.
+
+    :param changes: fields of `Policy`. Each value is checked at once, and the merged policy at the first request and by
         ``Preflight.verify``.
-    :raises TypeError: for an unknown field, or a view that is marked with `cors_exempt` too.
+    :raises PolicyError: for a value that is wrong by itself.
+    :raises TypeError: for an unknown field, for an object that is no view, and for a view that is marked with
+        `cors_exempt` too.
+
+    .. versionchanged:: 0.2
+        Values are checked where the decorator stands. A bound method is not marked itself, but the returned copy.
     """
-    mark = Mark(keep(changes))
-    return _add(view, mark) if view is not None else lambda view: _add(view, mark)
+    mark = _make_mark(changes)
+    return _mark_view(view, mark) if view is not None else lambda view: _mark_view(view, mark)
 
 
 def cors_blueprint(blueprint: AnyBlueprint, **changes: Unpack[PolicyChanges]) -> AnyBlueprint:
-    """Mark a blueprint, and return it: its views, and those of blueprints within, inherit *changes*.
+    """Mark a blueprint, and return it: its views, and those of nested blueprints, inherit *changes*.
 
-    :raises TypeError: for an unknown field, or a blueprint that is marked with `cors_exempt` too.
+    :raises PolicyError: for a value that is wrong by itself.
+    :raises TypeError: for an unknown field, for an object that is no blueprint, and for a blueprint that is marked with
+        `cors_exempt` too.
     """
-    return _add(blueprint, Mark(keep(changes)))
+    if not isinstance(blueprint, Blueprint):
+        raise TypeError(f"{blueprint!r} is not a blueprint; mark views with cors_route")
+    return _add(blueprint, _make_mark(changes))
 
 
 def cors_exempt(view_or_blueprint: Marked) -> Marked:
-    """Mark a view or blueprint, and return it: whatever it answers, also to preflights, goes out as it is.
+    """Mark a view or blueprint, and return it: all its responses, also to preflights, are left as they are.
 
     :raises TypeError: if it is marked with `cors_route` or `cors_blueprint` too.
     """
-    return _add(view_or_blueprint, Mark(None))
+    if isinstance(view_or_blueprint, Blueprint):
+        return _add(view_or_blueprint, Mark(None))
+    exempt: Marked = _mark_view(view_or_blueprint, Mark(None))
+    return exempt
+
+
+def _make_mark(changes: PolicyChanges) -> Mark:
+    frozen = freeze_changes(changes)
+    check_changes(frozen)
+    return Mark(frozen)
+
+
+def _mark_view(view: Any, mark: Mark) -> Any:
+    if isinstance(view, Blueprint):
+        raise TypeError(f"{view!r} is a blueprint; mark it with cors_blueprint")
+    if isinstance(view, type) and not issubclass(view, View):
+        raise TypeError(f"{view!r} is not a subclass of flask.views.View, so Flask does not use it as a view")
+    if isinstance(view, Flask) or not (callable(view) or isinstance(view, staticmethod | classmethod)):
+        raise TypeError(f"{view!r} cannot be marked: it is not a view function, view class, or blueprint")
+    return _add(_own_copy(view), mark)
+
+
+def _own_copy(view: Any) -> Any:
+    """*view*, or a copy of it if its attributes are shared with others, as those of a bound method are."""
+    if isinstance(view, MethodType):
+        function = view.__func__
+        if isinstance(function, FunctionType):
+            return MethodType(_copy_function(function), view.__self__)
+        return update_wrapper(partial(view), view)
+    if isinstance(view, staticmethod | classmethod) and isinstance(view.__func__, FunctionType):
+        return type(view)(_copy_function(view.__func__))
+    return view
+
+
+def _copy_function(function: FunctionType) -> FunctionType:
+    copy: Any = FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, function.__closure__
+    )
+    copy.__kwdefaults__ = function.__kwdefaults__
+    update_wrapper(copy, function)
+    del copy.__wrapped__  # it is a copy, and no wrapper
+    vars(copy).update(vars(function))
+    return cast(FunctionType, copy)
 
 
 def _add(marked: Marked, mark: Mark) -> Marked:
-    target = getattr(marked, "__func__", marked)  # a bound method keeps no attributes of its own
-    can_be_marked = isinstance(target, Blueprint) or (callable(target) and not isinstance(target, Flask))
+    target: Any = marked
+    if isinstance(marked, MethodType | staticmethod | classmethod):
+        target = marked.__func__  # of a copy, so not shared
     marks = (*_own(target), mark)
     if len({mark.changes is None for mark in marks}) > 1:
-        raise TypeError(f"{marked!r} is marked with cors_exempt and for CORS as well: drop one of the two")
-    with suppress(AttributeError, TypeError):  # what has no attributes, such as built-in functions
-        if can_be_marked:
-            setattr(target, _ATTRIBUTE, marks)
-            return marked
-    raise TypeError(f"{marked!r} cannot be marked: it is no view function, view class, or blueprint")
+        raise TypeError(f"{marked!r} is marked with cors_exempt and for CORS as well: remove one of the two")
+    try:
+        setattr(target, _ATTRIBUTE, marks)
+    except (AttributeError, TypeError):  # it has no attributes, as built-in functions
+        raise TypeError(f"{marked!r} cannot be marked: it takes no attributes; wrap it in a function") from None
+    return marked
 
 
 def _own(target: object) -> tuple[Mark, ...]:
@@ -93,34 +154,38 @@ def _own(target: object) -> tuple[Mark, ...]:
 
 
 def marks_of_blueprint(blueprint: object) -> tuple[Mark, ...]:
-    """The marks of a blueprint, without those of the blueprints that it stands in."""
+    """The marks of a blueprint, without those of the blueprints around it."""
     return _own(blueprint)
 
 
 def marks_of_view(view: object, method: str) -> tuple[Mark, ...]:
     """The marks of a view for *method*, from the outermost to the innermost."""
-    view_class = _class_of(view)
-    marked: list[object] = [*reversed(list(_unwrapped(view)))]
-    if view_class is not None:
-        marked = [*reversed(view_class.__mro__), *marked, *reversed(list(_unwrapped(_method_of(view_class, method))))]
-    return tuple(dict.fromkeys(mark for each in marked for mark in _own(each)))  # `wraps` has copied some of them
+    functions = _unwrapped(view)
+    view_class = _class_of(functions)
+    if view_class is None:
+        marked = functions[::-1]
+    else:
+        marked = [*reversed(view_class.__mro__), *functions[::-1], *_unwrapped(_method_of(view_class, method))[::-1]]
+    return tuple(dict.fromkeys(mark for each in marked for mark in _own(each)))  # `wraps` copies marks
 
 
-def _unwrapped(view: object) -> Iterator[object]:
-    """*view*, and what it wraps."""
-    while view is not None:
-        yield view
+def depends_on_method(view: object) -> bool:
+    """Whether the marks of *view* can be different for different methods."""
+    return _class_of(_unwrapped(view)) is not None
+
+
+def _unwrapped(view: object) -> list[object]:
+    """*view*, what it wraps, and so on. A chain that leads back into itself ends there."""
+    functions: list[object] = []
+    while view is not None and len(functions) < _MOST_WRAPPERS and not any(view is known for known in functions):
+        functions.append(view)
         view = view.func if isinstance(view, partial) else getattr(view, "__dict__", {}).get("__wrapped__")
+    return functions
 
 
-def _innermost(view: object) -> object:
-    *_, innermost = (None, *_unwrapped(view))
-    return innermost
-
-
-def _class_of(view: object) -> type | None:
-    """The class behind what ``as_view()`` has returned, whatever wraps it."""
-    for function in _unwrapped(view):
+def _class_of(functions: list[object]) -> type | None:
+    """The class behind what ``as_view()`` has returned, however that is wrapped."""
+    for function in functions:
         view_class = getattr(function, "__dict__", {}).get("view_class")
         if isinstance(view_class, type):
             return view_class
@@ -131,14 +196,15 @@ def _method_of(view_class: type, method: str) -> object:
     """The function behind *method*: a ``MethodView``'s own, which is ``get`` for HEAD too, or ``dispatch_request``."""
     names = (method.lower(), "get" if method == "HEAD" else "", "dispatch_request")
     found = next((function for name in names if (function := getattr(view_class, name, None)) is not None), None)
-    return None if found is MethodView.dispatch_request else found  # which says nothing of the class
+    return None if found is MethodView.dispatch_request else found  # which says nothing about the class
 
 
 def place_of_view(view: object, method: str) -> str:
-    """``file:line`` of the view, of its function for *method*, or of its class: the first that Python can find."""
-    view_class = _class_of(view)
-    function = _innermost(view)
-    for candidate in (view_class and _innermost(_method_of(view_class, method)), view_class, function, type(function)):
-        with suppress(OSError, TypeError):  # made at run time, so in no file; or an object, so of a class
+    """``file:line`` of the view's function for *method*, of its class, or of the view, as far as Python can find it."""
+    functions = _unwrapped(view) or [None]
+    view_class, function = _class_of(functions), functions[-1]
+    own = _unwrapped(_method_of(view_class, method))[-1:] if view_class else []
+    for candidate in (*own, view_class, function, type(function)):
+        with suppress(OSError, TypeError):  # made at run time, or an object of a class
             return f"{inspect.getsourcefile(candidate)}:{inspect.getsourcelines(candidate)[1]}"  # type: ignore[arg-type]
     return "an unknown place"

@@ -5,15 +5,22 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-# id: (what is wrong, what to do); {braces} are filled in by `flaw`
+# id: (what is wrong, what to write instead); `make_flaw` fills in the {braces}
 _TEXTS: Final[dict[str, tuple[str, str]]] = {
     # lists
     "bare-string": ("is one string where a list is due", "write {0}"),
     "not-a-list": ("is no list", "write a list of strings"),
     "not-a-string": ("is not a string", "write it as one"),
+    "empty-item": ("is an empty item", "drop it"),
+    "several-in-one": ("holds several values", "write one string for each: {0}"),
+    "ellipsis-as-string": (
+        "is a string, and the inherited values are written without quotes",
+        "write ... without quotes",
+    ),
     "nothing-to-inherit": (
         "stands for the inherited values, and there is no list to inherit here",
         "write the values themselves",
@@ -30,8 +37,9 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "origin-too-long": ("is longer than any origin that a browser sends", "drop it"),
     "origin-file": (
-        "is no origin: pages opened from a disk send 'null', as any sandboxed frame does",
-        "serve the page from http://localhost instead",
+        "names no page: for pages opened from a disk most browsers send 'null', as any sandboxed frame does, and a few"
+        " (QtWebEngine, some versions of Cordova and Electron) send 'file://', whichever file it is",
+        "serve the page from http://localhost, or from a scheme of the app's own such as 'app://.'",
     ),
     "origin-trailing-slash": ("ends in a slash, and origins do not", "drop the trailing slash"),
     "origin-path": (
@@ -61,6 +69,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "write a domain of letters, digits, '-', and '_', with labels of at most 63 and 253 characters in all",
     ),
     "async-callable": ("is asynchronous, and WSGI cannot wait for it", "write a plain function"),
+    "callable-signature": (
+        "cannot be called with an origin and an environ",
+        "write a function of two arguments, such as def allowed(origin, environ)",
+    ),
     # origins, and what they must not go together with
     "null-origin": (
         "is sent by every sandboxed frame, so by anybody's page",
@@ -81,6 +93,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "public-suffix-with-credentials": (
         "admits subdomains that anybody can register",
         "list the origins, or set dangerously_allow_public_suffix_subdomains=True",
+    ),
+    "any-host-with-credentials": (
+        "admits every extension or app of that scheme, which could then act as the user",
+        "list the origins, or set allow_credentials=False",
     ),
     # methods
     "method-invalid": ("is no HTTP method", "write one token, such as 'PUT'"),
@@ -106,6 +122,13 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "is no status that browsers accept for a preflight",
         "write 204, or 200 for old user agents",
     ),
+    # the configuration
+    "config-not-json": ("is not valid JSON: use double quotes, and no comma at the end", "write {0}"),
+    "config-empty": ("is an empty string where a list is due", "write [] to allow nothing"),
+    "config-nested": (
+        "is a nested dictionary, which Flask makes of two underscores in the name of a variable",
+        "write one underscore, as in {0}",
+    ),
     "unknown-config-key": ("is set, and a policy has no such field", "write {0}, or drop it"),
     "not-a-bool": ("is neither True nor False", "write True or False"),
 }
@@ -122,7 +145,7 @@ class Flaw(NamedTuple):
     hint: str
 
 
-def flaw(value: object, problem_id: str, *words: object, spelling: str | None = None) -> Flaw:
+def make_flaw(value: object, problem_id: str, *words: object, spelling: str | None = None) -> Flaw:
     """The flaw *problem_id* of *value*; *words* fill its text, and *spelling* is the right one, if there is one."""
     message, hint = _TEXTS[problem_id]
     hint = hint.format(*map(_show, words))
@@ -131,21 +154,19 @@ def flaw(value: object, problem_id: str, *words: object, spelling: str | None = 
 
 def _show(value: object) -> str:
     """*value* on one line and cut short, as a human would write it."""
-    import inspect  # only for what is wrong, and it takes long
-
     if value is ...:
         return "..."
     if inspect.isroutine(value):
         return value.__qualname__
     try:
         shown = " ".join(repr(value).splitlines())
-    except Exception:  # noqa: BLE001 - whatever a stranger's `repr` raises, the problem must be told
+    except Exception:  # noqa: BLE001 - a `repr` that raises must not hide the problem
         return f"<{type(value).__name__}>"
     return shown if len(shown) <= 200 else f"{shown[:200]}..."
 
 
 class Problem(NamedTuple):
-    """A flaw of one field of a policy; *where* names the view, its file and line, if a view is to blame."""
+    """A flaw of one field of a policy; *where* names the view with its file and line, or the configuration key."""
 
     field: str
     value: object

@@ -1,92 +1,194 @@
-"""CORS for any WSGI app: :class:`PreflightMiddleware` answers preflights and adds headers to all else.
+"""CORS for any WSGI app: :class:`PreflightMiddleware` answers preflights and adds headers to every other response.
 
-The protocol is decided in :mod:`~flask_preflight.engine`; here is only what PEP 3333 asks for.
+:mod:`~flask_preflight.engine` decides. This file does what PEP 3333 asks for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
-from posixpath import normpath
-from typing import TYPE_CHECKING, Final
+import logging
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakSet
 
-from flask_preflight.answers import (
+from flask_preflight import journal
+from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
+from flask_preflight.explain import debug_answer, debug_header, escape
+from flask_preflight.policy import Policy
+from flask_preflight.responses import (
     REFUSAL,
     Answer,
-    Answers,
-    PolicyFinder,
-    answers_of,
-    is_too_long,
-    prepare,
-    status_line,
+    answer_preflight,
+    decorate,
+    make_answer,
+    response_headers,
 )
-from flask_preflight.engine import Decision, Outcome, RequestFacts, negotiate
-from flask_preflight.explain import debug_answer, escape, escape_error
-from flask_preflight.memory import LONGEST_REMEMBERED
-from flask_preflight.origin import MAX_ORIGIN_LENGTH
-from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
-    from logging import Logger
-
+    from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-    from flask_preflight.answers import Start
+PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 
-# Where a middleware tells those further in that it acts on this request
-ACTING: Final = "flask_preflight.acting"
+# Here a layer tells the layers inside it that it acts on this request: (layer, what it knows of the request)
+ACTIVE_LAYER: Final = "flask_preflight.active_layer"
+
+
+def is_preflight(environ: WSGIEnvironment) -> bool:
+    """https://fetch.spec.whatwg.org/#cors-preflight-request"""
+    return (
+        "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+        and "HTTP_ORIGIN" in environ
+        and environ["REQUEST_METHOD"] == "OPTIONS"
+    )
+
+
+def read_facts(environ: WSGIEnvironment) -> RequestFacts:
+    """The four headers and the method that CORS is about."""
+    get = environ.get
+    method, headers = get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"), get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
+    return RequestFacts(get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), method, headers, environ)
 
 
 class CorsLayer:
-    """What stands between a server and *app* for CORS. Of two that act on one request, the outer one stands."""
+    """What both edges share. Of two layers that act on one request, the outer one decides."""
+
+    debug: bool  # whether refusals are explained to everyone
 
     def __init__(self, app: WSGIApplication) -> None:
         self.app = app
-        self._seen_inside: WeakSet[CorsLayer] = WeakSet()
+        self._outer_layers: WeakSet[CorsLayer] = WeakSet()
 
-    def acts_on(self, environ: WSGIEnvironment) -> bool:
-        """Whether this layer, which has marked the request, answers for it, rather than leaving it alone after all."""
+    def sender(self) -> object:
+        """The app that signals are sent for."""
+        return self.app
+
+    # -- one request ------------------------------------------------------------------------
+
+    def answer(self, policy: Policy, environ: WSGIEnvironment, route: Any = None) -> Answer:
+        """The answer to a preflight under *policy*. *route* is what the edge knows of the request's route."""
+        answer = answer_preflight(policy, environ)
+        if answer is REFUSAL:
+            if not (self.debug or journal.preflight_refused.receivers or journal.tells_refusals(environ)):
+                return answer
+        elif answer is not None and not journal.preflight_granted.receivers:
+            return answer
+        return self.answer_in_full(policy, environ, route)
+
+    def answer_in_full(self, policy: Policy, environ: WSGIEnvironment, route: Any) -> Answer:
+        """The answer to a preflight, negotiated and told to those who want to know."""
+        facts = read_facts(environ)
+        decision = self.decide(policy, facts, route)
+        self._tell(policy, facts, decision, route)
+        if decision.outcome is Outcome.PREFLIGHT_GRANTED:
+            return make_answer(policy.preflight_status, decision.headers)
+        return make_answer(*debug_answer(policy, facts, decision)) if self.debug else REFUSAL
+
+    def added_headers(
+        self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any = None
+    ) -> HeaderList:
+        """What to add to the response to an actual request of *origin*."""
+        headers = response_headers(policy, origin)
+        if headers is not None and (origin is None or not self._is_response_watched(environ)):
+            return headers
+        facts = RequestFacts(environ.get("REQUEST_METHOD", ""), origin, environ=environ)
+        decision = self.decide(policy, facts, route)
+        if decision.outcome is Outcome.ACTUAL_REFUSED:
+            if not journal.counts_as_refusal(facts):
+                return decision.headers
+            if self.debug:
+                decision = decision._replace(headers=(*decision.headers, debug_header(policy, facts, decision)))
+        self._tell(policy, facts, decision, route)
+        return decision.headers
+
+    def _is_response_watched(self, environ: WSGIEnvironment) -> bool:
+        signals = journal.request_allowed.receivers or journal.request_refused.receivers
+        return bool(signals) or self.debug or journal.tells_refusals(environ)
+
+    def decide(self, policy: Policy, facts: RequestFacts, route: Any) -> Decision:
+        """Negotiate, and log what a callable raised."""
+        decision = self.negotiate(policy, facts)
+        if decision.error is not None:
+            what = f"allow_origins failed for the origin {escape(facts.origin or '')}, which is refused"
+            journal.log_failure(what, decision.error)
+        return decision
+
+    def negotiate(self, policy: Policy, facts: RequestFacts) -> Decision:
+        """Decide, where the edge has prepared what a callable needs."""
+        return negotiate(policy, facts)
+
+    def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
+        """What the log names as the rule of a request."""
+        raise NotImplementedError
+
+    def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> None:
+        rule = self.rule_of(facts.environ or {}, policy, route) if decision.reason else ""
+        journal.tell(journal.Told(self.sender(), policy, facts, decision, rule, self.debug))
+
+    # -- stacking ---------------------------------------------------------------------------
+
+    def acts_on(self, environ: WSGIEnvironment, known: Any) -> bool:
+        """Whether this layer, which is active for the request, does not leave it alone after all."""
         return True
 
-    def stands_back(self, environ: WSGIEnvironment) -> bool:
-        """Whether another layer further out acts on this request."""
-        outer: CorsLayer | None = environ.get(ACTING)
-        if outer is None or outer is self or not outer.acts_on(environ):
+    def defers_to_outer(self, environ: WSGIEnvironment) -> bool:
+        """Whether another layer around this one acts on the request."""
+        outer, known = environ[ACTIVE_LAYER]
+        if outer is self or not outer.acts_on(environ, known):
             return False
-        if outer not in self._seen_inside:
-            self._seen_inside.add(outer)
-            log().warning("%r stands inside %r, which acts on the same requests: drop one of the two", self, outer)
+        if outer not in self._outer_layers:
+            self._outer_layers.add(outer)
+            text = f"{self!r} is inside {outer!r}, which acts on the same requests. Remove one of the two."
+            journal.log_once(logging.WARNING, ("stacked", type(self), type(outer)), text)
         return True
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x} around {escape(repr(self.app))}>"
 
 
+def respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
+    """Send *answer*, in lists that a server may change."""
+    status, headers, body = answer
+    start_response(status, [*headers])
+    return [*body]
+
+
 class PreflightMiddleware(CorsLayer):
-    """Answer CORS preflights in front of *app*, and add CORS headers to all that it answers.
+    """Answer CORS preflights in front of *app*, and add CORS headers to every other response.
 
     :param app: any WSGI app.
-    :param policy: a `Policy`, or a callable ``environ -> Policy | None``, as `by_path` makes one; ``None`` leaves the
-        request and its answer alone.
-    :param debug: explain refused preflights in their body, and let the browser's console name the step that failed.
-        This shows parts of the policy to everybody, so not in production. It never changes what is allowed.
-    :raises TypeError: if *policy* is neither.
+    :param policy: a `Policy`, or a callable ``environ -> Policy | None``, such as `by_path` makes; ``None`` leaves the
+        request and its response alone.
+    :param debug: explain refused preflights in their response, so that the browser's console and network tab name the
+        step that failed. This shows parts of the policy to everyone, so use it only in development. It never changes
+        what is allowed.
+    :raises TypeError: if an argument is of the wrong type; the message says what to write.
 
     ::
 
         app = PreflightMiddleware(app, Policy(allow_origins=["https://frontend.com"], allow_methods=["GET", "PUT"]))
+
+    .. versionchanged:: 0.2
+        *debug* must be a ``bool``. Refusals are logged, and the signals are sent, as under Flask.
     """
 
-    def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None:
+    def __init__(
+        self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False, **fields: object
+    ) -> None:
+        if fields:
+            given = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+            raise TypeError(f"a policy is an object: write PreflightMiddleware(app, Policy({given}))")
+        if not isinstance(debug, bool):
+            raise TypeError(f"debug is {debug!r}; write True or False")
+        if isinstance(app, Policy):
+            raise TypeError("the app comes first, then the policy: write PreflightMiddleware(app, policy)")
         super().__init__(app)
         self.debug = debug
         self.policy = policy
 
     @property
     def policy(self) -> Policy | PolicyFinder:
-        """The policy in force. Assigning another swaps it for all requests that begin from then on."""
-        return self._answers.find or self._answers.policy
+        """The policy in force. Assigning another one swaps it for all requests that begin later."""
+        return self._policy
 
     @policy.setter
     def policy(self, policy: Policy | PolicyFinder) -> None:
@@ -94,185 +196,42 @@ class PreflightMiddleware(CorsLayer):
             raise TypeError(
                 f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
             )
-        # one attribute says it all, so that whoever else swaps, what is shown is what is in force
-        self._answers = answers_of(policy) if isinstance(policy, Policy) else Answers(_UNREADY, find=policy)
+        self._policy = policy
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        # Every request goes this way, so it looks for ready answers by itself, with as few calls as can be.
-        answers = self._answers  # read once, so that a request is never under two policies
-        origin: str | None = environ.get("HTTP_ORIGIN")
-        if (
-            origin is not None
-            and "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
-            and environ["REQUEST_METHOD"] == "OPTIONS"
-        ):  # if another layer acts further out, it has answered this
-            told = answers.otherwise
-            wanted: str = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-            if len(origin) <= MAX_ORIGIN_LENGTH and len(wanted) <= LONGEST_REMEMBERED:
-                named = answers.named.get(origin)
-                if named is None and origin in answers.origins:
-                    named = answers.name(origin)
-                if named is not None and environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"] in answers.methods:
-                    told = answers.told.get(wanted)
-                    if told:
-                        # a list of its own, since a server may change it
-                        start_response(answers.status, [named, *told])
-                        return []
-            elif not is_too_long(origin, wanted):
-                told = None
-            if told is None or self.debug:
-                return self._answer(answers, environ, start_response)
-            start_response(_REFUSED, [*_REFUSED_HEADERS])
-            return [_REFUSED_BODY]
-        if ACTING in environ:
-            found = _find(answers, environ)
-            if found is None or self.stands_back(environ):
-                return self.app(environ, start_response)
-            answers = found
-        start = answers.plain
-        if origin and len(origin) <= MAX_ORIGIN_LENGTH:
-            start = answers.starts.get(origin)
-            if start is None and origin not in answers.origins:
-                start = answers.plain
-        if start is None:
-            found = _find(answers, environ)
-            if found is None:
-                return self.app(environ, start_response)
-            start = find_start(found, environ, origin)
-        environ[ACTING] = self
-        try:
-            return self.app(environ, partial(start, start_response))
-        finally:
-            environ.pop(ACTING, None)  # whoever is asked with it next, as in a cascade, is not inside this one
-
-    def _answer(self, answers: Answers, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer a preflight whose answer was not found at once."""
-        found = _find(answers, environ)
-        if found is None:
+        """Answer a preflight; pass on every other request, and add headers to its response."""
+        policy = self._policy if isinstance(self._policy, Policy) else self._find(environ)
+        if policy is None or (ACTIVE_LAYER in environ and self.defers_to_outer(environ)):
             return self.app(environ, start_response)
-        facts = read_facts(environ)
-        answer = found.answer(facts)
-        if answer is None or (self.debug and answer is REFUSAL):
-            answer = answer_for(found.policy, facts, decide(found.policy, facts), debug=self.debug)
-        start_response(answer.status, [*answer.headers])
-        return [*answer.body]
+        if is_preflight(environ):
+            return respond(self.answer(policy, environ), start_response)
+        added = self.added_headers(policy, environ, environ.get("HTTP_ORIGIN"))
+        environ[ACTIVE_LAYER] = (self, None)
+        try:
+            return self.app(environ, decorating(start_response, added))
+        finally:
+            environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
 
-
-def _find(answers: Answers, environ: WSGIEnvironment) -> Answers | None:
-    find = answers.find
-    if find is None:
-        return answers
-    found = find(environ)
-    if found is not None and not isinstance(found, Policy):
-        raise TypeError(f"{find!r} returned {found!r}; it must return a Policy or None")
-    return None if found is None else answers_of(found)
-
-
-_REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
-
-# Some policy under which no answer is ready, where one is still to be found
-_UNREADY: Final = Policy(allow_methods="*", allow_credentials=True)
-
-
-def find_start(answers: Answers, environ: WSGIEnvironment, origin: str | None) -> Start:
-    """What starts the response to an actual request of *origin*, decided anew if that is not ready.
-
-    The environ may have changed on the way, the origin has not.
-    """
-    ready = answers.start_for(origin)
-    return ready or answers.starting_with(decide(answers.policy, read_facts(environ)._replace(origin=origin)).headers)
-
-
-def read_facts(environ: WSGIEnvironment) -> RequestFacts:
-    """The four things of a request that CORS is about."""
-    get = environ.get
-    method, headers = get("HTTP_ACCESS_CONTROL_REQUEST_METHOD"), get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS")
-    return RequestFacts(get("REQUEST_METHOD", ""), get("HTTP_ORIGIN"), method, headers, environ)
-
-
-def decide(policy: Policy, facts: RequestFacts) -> Decision:
-    """Negotiate, and log what a callable has raised."""
-    decision = negotiate(policy, facts)
-    if decision.error is not None:
-        log_failure(
-            f"allow_origins failed for the origin {escape(facts.origin or '')}, which is refused", decision.error
-        )
-    return decision
-
-
-def answer_for(policy: Policy, facts: RequestFacts, decision: Decision, *, debug: bool) -> Answer:
-    """The answer to a preflight that says *decision*."""
-    if decision.outcome is Outcome.PREFLIGHT_GRANTED:
-        return prepare(status_line(policy.preflight_status), decision.headers)
-    if not debug:
-        return REFUSAL
-    status, headers, text = debug_answer(policy, facts, decision)
-    return prepare(status_line(status), headers, text)
-
-
-def log() -> Logger:
-    """The logger of this package. :mod:`logging` takes longer to import than all else here."""
-    import logging
-
-    return logging.getLogger("flask_preflight")
-
-
-def log_failure(what: str, error: Exception) -> None:
-    """Log on one line *what* failed by an exception of the user's own code, and where that was raised."""
-    import traceback
-
-    places = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
-    log().error("%s: %s at %s", what, escape_error(error), places[-1] if places else "an unknown place")
-
-
-# ---------------------------------------------------------------------------------------
-# Policies by path
-# ---------------------------------------------------------------------------------------
-
-# What one server or app decodes, joins or resolves and another does not; see CVE-2020-25032 and its kin
-_AMBIGUOUS: Final = ("//", "/./", "/../", "\\", "%2e", "%2f", "%5c")
-
-
-def by_path(policies: Mapping[str, Policy | None]) -> PolicyFinder:
-    """A policy finder for `PreflightMiddleware` that goes by ``PATH_INFO``.
-
-    A key covers itself and all below it, by whole segments: ``/api`` covers ``/api`` and ``/api/x``, not
-    ``/apiprivate``. The most specific key wins; ``None`` leaves its paths alone, and so is a path that no key covers,
-    or that could be read in two ways (an empty, ``.`` or ``..`` segment, an encoded dot or slash, a backslash).
-
-    :raises ValueError: for a key that does not start with ``/``, ends with one, or could be read in two ways.
-    :raises TypeError: for a value that is neither a `Policy` nor ``None``.
-    """
-    for key, policy in policies.items():
-        _check_key(key)
+    def _find(self, environ: WSGIEnvironment) -> Policy | None:
+        find = self._policy
+        if isinstance(find, Policy):  # swapped meanwhile
+            return find
+        policy = find(environ)
         if policy is not None and not isinstance(policy, Policy):
-            raise TypeError(f"by_path: the policy of {key!r} is {policy!r}; write a Policy, or None to leave it alone")
-    # WSGI hands on each byte of a path as one character: https://peps.python.org/pep-3333/#unicode-issues
-    table = {key.rstrip("/").encode().decode("latin-1"): policy for key, policy in policies.items()}
-    deepest = max((key.count("/") for key in table), default=0)
+            raise TypeError(f"{find!r} returned {policy!r}; it must return a Policy or None")
+        return policy
 
-    def find(environ: WSGIEnvironment) -> Policy | None:
-        path: str = environ.get("PATH_INFO", "")
-        if _is_ambiguous(path):
-            return None
-        # only so many segments as the longest key has, whatever the client sends
-        segments = path.split("/", deepest + 1)[: deepest + 1]
-        for count in range(len(segments), 0, -1):
-            key = "/".join(segments[:count])
-            if key in table:
-                return table[key]
-        return None
-
-    return find
+    def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
+        return f"the policy at {environ.get('PATH_INFO', '')}"
 
 
-def _is_ambiguous(path: str) -> bool:
-    closed = f"{path.lower()}/" if not path.endswith("/") else path.lower()
-    return any(part in closed for part in _AMBIGUOUS)
+def decorating(start_response: StartResponse, added: HeaderList) -> StartResponse:
+    """A ``start_response`` that adds headers to whatever the app answers."""
 
+    def start(
+        status: str, headers: Iterable[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        decorated = decorate(headers, added)
+        return start_response(status, decorated) if exc_info is None else start_response(status, decorated, exc_info)
 
-def _check_key(key: str) -> None:
-    if not key.startswith("/") or (key != "/" and key.endswith("/")) or "%" in key or _is_ambiguous(key):
-        corrected = "/" + normpath(f"/{key}").lstrip("/")
-        hint = f"write {corrected!r}" if "%" not in key and "\\" not in key else "write it decoded, with '/'"
-        raise ValueError(f"by_path: {key!r} is no plain path; {hint}")
+    return start

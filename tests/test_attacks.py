@@ -404,7 +404,7 @@ def test_no_answer_shares_its_headers_with_the_next_jub0bs_cors_0_13_5(send: Ask
     ],
 )
 @pytest.mark.parametrize("debug", [False, True])
-def test_a_flood_of_wanted_headers_is_refused_unread(flood: Callable[[int], str], debug: bool) -> None:
+def test_a_flood_of_requested_headers_is_refused_unread(flood: Callable[[int], str], debug: bool) -> None:
     app = PreflightMiddleware(Spy(), POLICY.override(allow_headers="*"), debug=debug)
     long, longer = flood(10_000), flood(300_000)
     answer = ask_preflight(app, wanted=long, origin=APP)

@@ -444,7 +444,7 @@ def test_a_callable_is_never_asked_about_what_is_no_origin(origin: str, reason: 
     assert asked.questions == []
 
 
-def test_a_callable_is_not_asked_when_the_wanted_method_is_none() -> None:
+def test_a_callable_is_not_asked_when_the_requested_method_is_none() -> None:
     asked = Asked(True)
     assert negotiate(Policy(allow_origins=asked), preflight("TRACE")).reason is Reason.METHOD_FORBIDDEN
     assert asked.questions == []
@@ -569,7 +569,7 @@ def test_status_and_outcome_belong_together(meeting: tuple[Policy, RequestFacts]
     statuses = {Outcome.PREFLIGHT_GRANTED: policy.preflight_status, Outcome.PREFLIGHT_REFUSED: 403}
     assert decision.status == statuses.get(decision.outcome)
     assert (decision.outcome in statuses) == (
-        facts.method == "OPTIONS" and facts.origin is not None and facts.wanted_method is not None
+        facts.method == "OPTIONS" and facts.origin is not None and facts.requested_method is not None
     )
     assert (decision.outcome is Outcome.NOT_CORS) == (facts.origin is None)
 
@@ -583,9 +583,9 @@ def test_what_is_granted_is_what_was_asked_for(meeting: tuple[Policy, RequestFac
     answer = dict(decision.headers)
     assert answer["Access-Control-Allow-Origin"] in {"*", facts.origin}
     methods = answer.get("Access-Control-Allow-Methods", "").split(", ")
-    assert facts.wanted_method in {*methods, "GET", "HEAD", "POST"} or methods == ["*"]
+    assert facts.requested_method in {*methods, "GET", "HEAD", "POST"} or methods == ["*"]
     names = answer.get("Access-Control-Allow-Headers", "").lower().split(", ")
-    assert {name.strip("\t ").lower() for name in (facts.wanted_headers or "").split(",")} <= {*names, ""}
+    assert {name.strip("\t ").lower() for name in (facts.requested_headers or "").split(",")} <= {*names, ""}
 
 
 class Visit(NamedTuple):
@@ -657,9 +657,9 @@ def test_the_environ_of_others_changes_nothing(meeting: tuple[Policy, RequestFac
 @example(Policy(allow_origins=lambda *_: True), "OPTIONS", "\ud800", "\ud800", "\ud800")
 @example(Policy(allow_origins="*", allow_headers="*"), "OPTIONS", "\ud800", "GET", "\ud800")
 def test_no_text_raises(
-    policy: Policy, method: str, origin: str | None, wanted_method: str | None, wanted_headers: str | None
+    policy: Policy, method: str, origin: str | None, requested_method: str | None, requested_headers: str | None
 ) -> None:
-    facts = RequestFacts(method, origin, wanted_method, wanted_headers)
+    facts = RequestFacts(method, origin, requested_method, requested_headers)
     for request in (facts, facts._replace(method="OPTIONS")):
         decision = negotiate(policy, request)
         # what goes out is fit for a header

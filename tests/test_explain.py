@@ -13,7 +13,7 @@ from test_engine import ANYTHING, Visit, as_decided, listed, visited, visits
 
 from flask_preflight import Decision, Outcome, Policy, Reason, RequestFacts, negotiate
 from flask_preflight.engine import HeaderList, refuse_preflight
-from flask_preflight.explain import debug_answer, escape, escape_error, explain, nearest_origin
+from flask_preflight.explain import debug_answer, escape, describe_error, explain, nearest_origin
 
 ORIGIN = "https://frontend.com"
 POLICY = Policy(
@@ -295,7 +295,7 @@ class Unspeakable(Exception):
 
 
 def test_an_error_that_cannot_be_shown() -> None:
-    assert "Unspeakable" in escape_error(Unspeakable())
+    assert "Unspeakable" in describe_error(Unspeakable())
 
 
 @pytest.mark.parametrize(
@@ -308,7 +308,7 @@ def test_an_error_that_cannot_be_shown() -> None:
     ids=repr,
 )
 def test_an_error_is_shown_shortened_on_one_line(error: Exception, shown: str) -> None:
-    assert escape_error(error) == shown
+    assert describe_error(error) == shown
 
 
 def test_a_flood_is_shown_shortened() -> None:

@@ -1,0 +1,188 @@
+"""What reaches Flask through middleware that stands between the extension and Flask.
+
+Such middleware may change host, scheme, mount or path, so only the environ at Flask's door says which view a request
+reaches. Where there is such middleware, two public methods of the app are hooked:
+
+- ``full_dispatch_request`` notes the request that Flask dispatches, so that its response gets the policy of its view.
+- ``request_context`` gives a preflight a stand-in context, and ``full_dispatch_request`` then an empty response: the
+  route
+  is matched and noted, but no session is opened, and no signal, hook or teardown function runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar, Token
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+from flask import Flask, Request, Response, request
+
+from flask_preflight.routes import PolicyTable, RouteMatch
+from flask_preflight.wsgi import is_preflight
+
+if TYPE_CHECKING:
+    from _typeshed import OptExcInfo
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+# The key of the visit in the environ. Copies keep it; for an environ that is built anew there is the context variable.
+_VISIT: Final = "flask_preflight.visit"
+_current_visit: ContextVar[Visit | None] = ContextVar(_VISIT, default=None)
+
+# The app whose stand-in context is pushed
+_standing: ContextVar[Flask | None] = ContextVar("flask_preflight.standing", default=None)
+
+
+class Visit:
+    """One request on its way to Flask's door, and what has been noted there."""
+
+    def __init__(self, table: PolicyTable, *, is_preflight: bool) -> None:
+        self.table = table
+        self.is_preflight = is_preflight
+        self.request: Request | None = None  # of an actual request
+        self.match: RouteMatch | None = None  # of a preflight
+        self.environ: WSGIEnvironment | None = None  # of a preflight, at the door
+
+    @property
+    def is_exempt(self) -> bool:
+        """Whether the view that a preflight has reached answers it itself."""
+        return self.match is not None and self.match.policy is None
+
+    def enter(self, environ: WSGIEnvironment) -> Token[Visit | None]:
+        """Begin the visit; `leave` takes what this returns."""
+        environ[_VISIT] = self
+        return _current_visit.set(self)
+
+    @staticmethod
+    def leave(token: Token[Visit | None]) -> None:
+        """End what `enter` began."""
+        _current_visit.reset(token)
+
+
+def _find_visit(app: Flask, environ: WSGIEnvironment) -> Visit | None:
+    visit: Visit | None = environ.get(_VISIT)
+    if visit is None:
+        visit = _current_visit.get()
+        if visit is not None and (visit.request or visit.match):  # the environ is not that of the visit
+            return None
+    return visit if visit is not None and visit.table.app is app else None
+
+
+class _StandIn:
+    """The context of a preflight at the door. Where it is used in a ``with`` statement, it is the real context."""
+
+    def __init__(self, app: Flask, make_context: Callable[[], Any]) -> None:
+        self._app = app
+        self._make_context = make_context
+        self._context: Any = None
+        self._token: Token[Flask | None] | None = None
+
+    def push(self) -> None:
+        self._token = _standing.set(self._app)
+
+    def pop(self, *_: object) -> None:
+        if self._token is not None:
+            _standing.reset(self._token)
+
+    def __enter__(self) -> Any:
+        self._context = self._make_context()
+        return self._context.__enter__()
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._context.__exit__(*exc_info)
+
+
+def watch(app: Flask) -> None:
+    """Hook the two methods of *app*."""
+    request_context, full_dispatch_request = app.request_context, app.full_dispatch_request
+
+    def hooked_context(environ: WSGIEnvironment) -> Any:
+        visit = _find_visit(app, environ) if is_preflight(environ) else None
+        if visit is None or not visit.is_preflight:
+            return request_context(environ)
+        visit.match = visit.table.match_preflight(environ)
+        visit.environ = environ
+        if visit.is_exempt:
+            return request_context(environ)
+        environ.pop("werkzeug.debug.preserve_context", None)  # there is no context to preserve
+        return _StandIn(app, lambda: request_context(environ))
+
+    def hooked_dispatch(*args: Any) -> Response:
+        if _standing.get() is app:
+            return app.response_class(status=204)
+        current = current_request()
+        visit = _find_visit(app, current.environ) if current is not None else None
+        if visit is not None and not visit.is_preflight:
+            visit.request = current
+        return full_dispatch_request(*args)
+
+    app.request_context = hooked_context  # type: ignore[method-assign]
+    app.full_dispatch_request = hooked_dispatch  # type: ignore[method-assign]
+
+
+def current_request() -> Request | None:
+    """The request of Flask's context, if there is one."""
+    try:
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]
+    except RuntimeError:
+        return None
+    return current
+
+
+def send_preflight(
+    app: WSGIApplication, visit: Visit, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes] | None:
+    """Send a preflight through *app* to Flask's door, where the visit is noted.
+
+    The inner response is read no further than ``start_response``, then closed and discarded. If an exempt view answers,
+    its response is returned instead, whole.
+    """
+    has_started = False
+
+    def start(
+        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        nonlocal has_started
+        has_started = True
+        if not visit.is_exempt:
+            return _discard
+        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
+
+    token = visit.enter(environ)
+    try:
+        body = app(environ, start)
+        if has_started and visit.is_exempt:
+            return body
+        chunks: list[bytes] = []
+        iterator = iter(body)
+        while not has_started and not any(chunks):
+            chunk = next(iterator, None)
+            if chunk is None:
+                break
+            chunks.append(chunk)
+    finally:
+        visit.leave(token)
+    if visit.is_exempt:
+        return _Resumed(body, chunks, iterator)
+    if hasattr(body, "close"):
+        body.close()
+    return None
+
+
+def _discard(_: bytes) -> None:
+    return None
+
+
+class _Resumed:
+    """A response whose first chunks were read already."""
+
+    def __init__(self, body: Iterable[bytes], chunks: list[bytes], rest: Iterator[bytes]) -> None:
+        self._body = body
+        self._chunks = chain(chunks, rest)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        if hasattr(self._body, "close"):
+            self._body.close()

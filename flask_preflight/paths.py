@@ -1,0 +1,68 @@
+"""Policies by path, for `PreflightMiddleware`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from posixpath import normpath
+from typing import TYPE_CHECKING, Final
+
+from flask_preflight.policy import Policy
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# What one server or app decodes, joins or resolves and another does not; see CVE-2020-25032 and similar ones
+_AMBIGUOUS: Final = ("//", "/./", "/../", "\\", "%2e", "%2f", "%5c")
+
+
+def by_path(policies: Mapping[str, Policy | None]) -> Policy | Callable[[WSGIEnvironment], Policy | None]:
+    """A policy for `PreflightMiddleware` that depends on ``PATH_INFO``.
+
+    A key covers its own path and all paths below it, by whole segments: ``/api`` covers ``/api`` and ``/api/x``, not
+    ``/apiprivate``. The most specific key wins. ``None`` leaves its paths alone. A path that no key covers, or that can
+    be read in two ways (an empty, ``.`` or ``..`` segment, an encoded dot or slash, a backslash), is left alone too.
+
+    Where ``/`` is a key and all keys have the same policy, paths do not matter, and the result is that policy.
+
+    :raises ValueError: for a key that does not start with ``/``, that ends with one, or that can be read in two ways.
+    :raises TypeError: for a value that is neither a `Policy` nor ``None``.
+
+    .. versionchanged:: 0.2
+        One policy for all paths is returned as it is.
+    """
+    for key, policy in policies.items():
+        _check_key(key)
+        if policy is not None and not isinstance(policy, Policy):
+            raise TypeError(f"by_path: the policy of {key!r} is {policy!r}; write a Policy, or None to leave it alone")
+    root = policies.get("/")
+    if root is not None and all(policy == root for policy in policies.values()):
+        return root
+    # WSGI passes each byte of a path as one character: https://peps.python.org/pep-3333/#unicode-issues
+    table = {key.rstrip("/").encode().decode("latin-1"): policy for key, policy in policies.items()}
+    deepest = max((key.count("/") for key in table), default=0)
+
+    def find(environ: WSGIEnvironment) -> Policy | None:
+        path: str = environ.get("PATH_INFO", "")
+        if _is_ambiguous(path):
+            return None
+        # only as many segments as the longest key has, however long the path is
+        segments = path.split("/", deepest + 1)[: deepest + 1]
+        for count in range(len(segments), 0, -1):
+            key = "/".join(segments[:count])
+            if key in table:
+                return table[key]
+        return None
+
+    return find
+
+
+def _is_ambiguous(path: str) -> bool:
+    closed = f"{path.lower()}/" if not path.endswith("/") else path.lower()
+    return any(part in closed for part in _AMBIGUOUS)
+
+
+def _check_key(key: str) -> None:
+    if not key.startswith("/") or (key != "/" and key.endswith("/")) or "%" in key or _is_ambiguous(key):
+        corrected = "/" + normpath(f"/{key}").lstrip("/")
+        hint = f"write {corrected!r}" if "%" not in key and "\\" not in key else "write it decoded, with '/'"
+        raise ValueError(f"by_path: {key!r} is not a plain path; {hint}")

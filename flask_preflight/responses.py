@@ -1,0 +1,196 @@
+"""A policy's decisions in WSGI's form: whole answers to preflights, and headers for the app's responses.
+
+Both edges call the same functions: `answer_preflight` and `response_headers` for a policy whose origins are listed, and
+`decorate` to add headers to a response. One thing is kept between requests: the part of a granted answer that does not
+depend on the origin, in one `functools.lru_cache` for each policy, keyed by the exact method and header names. The
+origin is looked up first. No origin and no refusal is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache, partial
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from flask_preflight import fetch
+from flask_preflight.engine import (
+    VARY_PREFLIGHT,
+    HeaderList,
+    RequestFacts,
+    allows_headers,
+    allows_method,
+    negotiate,
+)
+from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origins
+from flask_preflight.policy import Policy
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# The bounds of what is kept for one policy: entries, and characters of method and header names together
+_MOST_KEPT: Final = 64
+_LONGEST_KEY: Final = 256
+
+
+# Status line, headers and body of a response
+Answer: TypeAlias = tuple[str, Iterable[tuple[str, str]], tuple[bytes, ...]]
+
+
+def make_answer(status: int, headers: HeaderList, text: str = "") -> Answer:
+    """The answer with *text* as its body, and the headers that describe it."""
+    body = text.encode()
+    # A 204 must have no type (wsgiref.validate) but has a length, though HTTP forbids it: old versions of Safari wait
+    # for a body otherwise, and Werkzeug's linter asks for it.
+    described = () if status == 204 else (("Content-Type", "text/plain; charset=utf-8"),)
+    length = ("Content-Length", str(len(body)))
+    return _status_line(status), (*headers, *described, length), (body,) if body else ()
+
+
+def _status_line(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status} Success"
+
+
+# All refusals look the same, whatever the reason is. Only a debug answer tells it.
+REFUSAL: Final = make_answer(403, (VARY_PREFLIGHT,), "This CORS preflight is refused.\n")
+
+
+# ---------------------------------------------------------------------------------------
+# What a policy says, for policies that list their origins
+# ---------------------------------------------------------------------------------------
+
+# `negotiate` is asked about this origin, for headers that are the same for every allowed origin.
+_ANY_ORIGIN: Final = "https://any-origin.invalid"
+
+
+class _Prepared:
+    """What depends on one policy alone, kept with it."""
+
+    def __init__(self, policy: Policy) -> None:
+        origins = policy.allow_origins
+        is_public = policy.allows_any_origin
+        self.asks = callable(origins)
+        self.match = origins.match if isinstance(origins, Origins) else _match_any
+        # A twin of the policy is asked: if the cache referred to the policy itself, the two would keep each other
+        # alive.
+        twin = policy.twin(allow_origins=origins if is_public else Origins([_ANY_ORIGIN]))
+        self.grant = lru_cache(maxsize=_MOST_KEPT)(partial(_grant, twin))
+        self.grant_uncached = partial(_grant, twin)
+        self.others = negotiate(twin, RequestFacts("GET")).headers
+        allowed = negotiate(twin, RequestFacts("GET", _ANY_ORIGIN)).headers
+        self.names = tuple(name for name, value in allowed if value == _ANY_ORIGIN)
+        self.allowed = allowed[len(self.names) :]
+        self.constant = (fetch.ALLOW_ORIGIN, fetch.WILDCARD) if is_public else None
+
+
+def _match_any(_: str) -> bool:
+    return True
+
+
+def _grant(policy: Policy, method: str, requested_headers: str) -> tuple[str, HeaderList]:
+    """Status and headers of a granted preflight, without the first header, which names the origin."""
+    decision = negotiate(policy, RequestFacts("OPTIONS", _ANY_ORIGIN, method, requested_headers))
+    status, headers, _ = make_answer(policy.preflight_status, decision.headers[1:])
+    return status, tuple(headers)
+
+
+def _prepare(policy: Policy) -> _Prepared:
+    prepared: _Prepared = policy.derived.setdefault("responses", _Prepared(policy))
+    return prepared
+
+
+def answer_preflight(policy: Policy, environ: WSGIEnvironment) -> Answer | None:
+    """The answer to a preflight in production; ``None`` if a callable must be asked about the origin."""
+    prepared: _Prepared = policy.derived.get("responses") or _prepare(policy)
+    if prepared.asks:
+        return None
+    origin, method = environ["HTTP_ORIGIN"], environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
+    headers = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+    if len(origin) > MAX_ORIGIN_LENGTH or not prepared.match(origin):
+        return REFUSAL
+    if not (allows_method(policy, method) and allows_headers(policy, headers)):
+        return REFUSAL
+    is_kept = len(method) + len(headers) <= _LONGEST_KEY
+    status, granted = (prepared.grant if is_kept else prepared.grant_uncached)(method, headers)
+    return status, [prepared.constant or (fetch.ALLOW_ORIGIN, origin), *granted], ()
+
+
+def response_headers(policy: Policy, origin: str | None) -> HeaderList | None:
+    """What to add to the app's response to an actual request; ``None`` if a callable must be asked about *origin*."""
+    prepared: _Prepared = policy.derived.get("responses") or _prepare(policy)
+    if origin is None or prepared.constant:
+        return prepared.others
+    if prepared.asks:
+        return None
+    if len(origin) > MAX_ORIGIN_LENGTH or not prepared.match(origin):
+        return prepared.others
+    return (*[(name, origin) for name in prepared.names], *prepared.allowed)
+
+
+# ---------------------------------------------------------------------------------------
+# The app's headers and ours
+# ---------------------------------------------------------------------------------------
+
+# First letters of the names that `_merge` must look at: Access-Control-*, Timing-Allow-Origin, Vary, CORS-Refused
+_INITIALS: Final = frozenset("AaTtVvCc")
+_COMMON: Final = frozenset(
+    {"Content-Type", "Content-Length", "Content-Encoding", "Content-Disposition", "Cache-Control"}
+)
+
+
+def decorate(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
+    """A new list of the app's *headers* with those of a decision.
+
+    ``Access-Control-*`` is replaced, and so is every other header that is added, except ``Vary``, which is merged into
+    one line. What the app exposes itself stays exposed, if the origin is allowed.
+    """
+    headers = [*headers]
+    for header in headers:
+        if header[0] not in _COMMON and header[0][:1] in _INITIALS:
+            return _merge(headers, added)
+    return [*headers, *added]
+
+
+def _merge(headers: list[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
+    decided = dict(added)
+    replaced = {name.lower() for name in decided}
+    kept: list[tuple[str, str]] = []
+    exposed: list[str] = []
+    vary: list[str] = []
+    for header in headers:
+        name = header[0].lower()
+        if name == "vary" and fetch.VARY in decided:
+            vary += fetch.split_list(header[1])
+        elif name == "access-control-expose-headers":
+            exposed += fetch.split_list(header[1])
+        elif not name.startswith("access-control-") and name not in replaced:
+            kept.append(header)
+    if vary:
+        decided[fetch.VARY] = _merge_vary(vary, decided[fetch.VARY])
+    if exposed and fetch.ALLOW_ORIGIN in decided:
+        _merge_exposed(decided, exposed)
+    return [*kept, *decided.items()]
+
+
+def _merge_vary(by_app: list[str], added: str) -> str:
+    """One value of ``Vary``: https://httpwg.org/specs/rfc9110.html#field.vary"""
+    return fetch.WILDCARD if fetch.WILDCARD in by_app else ", ".join(_without_repetition([*by_app, added]))
+
+
+def _merge_exposed(decided: dict[str, str], by_app: list[str]) -> None:
+    names = filter(fetch.is_token, fetch.split_list(decided.get(fetch.EXPOSE_HEADERS, "")) + by_app)
+    if fetch.ALLOW_CREDENTIALS in decided:  # then browsers take '*' as a name
+        names = filter(fetch.WILDCARD.__ne__, names)
+    if merged := _without_repetition(names):
+        decided[fetch.EXPOSE_HEADERS] = ", ".join(merged)
+
+
+def _without_repetition(names: Iterable[str]) -> list[str]:
+    """*names* without those that differ from an earlier one in case only."""
+    first: dict[str, str] = {}
+    for name in names:
+        first.setdefault(name.lower(), name)
+    return [*first.values()]
