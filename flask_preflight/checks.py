@@ -6,6 +6,7 @@ A reader takes the value that was written, returns the value as `Policy` keeps i
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
@@ -147,6 +148,8 @@ def _check_name(item: object, check: Callable[[str], Flaw | None]) -> Flaw | Non
 
 def _flaw_of_item(item: object) -> Flaw | None:
     """What can be wrong with an item of any list."""
+    if isinstance(item, re.Pattern):
+        return make_flaw(item, "origin-regex")
     if not isinstance(item, str):
         return make_flaw(item, "nothing-to-inherit" if item is ... else "not-a-string")
     if item == "...":

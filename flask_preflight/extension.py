@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, T
 
 from flask import Blueprint, Flask, Request, current_app, has_app_context
 
-from flask_preflight import door, journal
+from flask_preflight import door
 from flask_preflight.config import in_config, read_config, unread_variables
 from flask_preflight.engine import VARY, Decision, HeaderList, Outcome, Reason, RequestFacts, refuse_preflight
+from flask_preflight.journal import Journal
 from flask_preflight.policy import Policy, freeze_changes, merge
 from flask_preflight.problems import PolicyError
 from flask_preflight.responses import Answer, decorate
-from flask_preflight.routes import PolicyTable, RouteMatch, log_invalid_policy
+from flask_preflight.routes import PolicyTable, RouteMatch
 from flask_preflight.wsgi import ACTIVE_LAYER, CorsLayer, is_preflight, respond
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Preflight:
         app.wsgi_app = layer.wsgi_app  # type: ignore[method-assign]  # Flask's way to add middleware
         for name in unread_variables(app.config):
             text = f"The environment variable {name} is not read: Flask reads FLASK_{name}, by from_prefixed_env()."
-            journal.log_once(logging.WARNING, ("unread-variable", name), text)
+            state.journal.log_once(logging.WARNING, ("unread-variable", name), text)
 
     def verify(self, app: Flask) -> None:
         """Check the policies of all views, as the first request does. Worth a line in every app's tests.
@@ -136,7 +137,7 @@ def _unwrap_app(app: object) -> Flask:
     if isinstance(app, Blueprint):
         raise TypeError(f"{app!r} is a blueprint: pass the app, and mark the blueprint with cors_blueprint")
     if isinstance(getattr(app, "server", None), Flask):
-        raise TypeError(f"{app!r} is not a Flask app: pass its attribute 'server', which is one")
+        raise TypeError(f"{app!r} is not a Flask app: pass its attribute .server, which is one")
     if isinstance(app, str | list | tuple | set):
         raise TypeError(f"Preflight takes an app, and keywords: write allow_origins={app!r}")
     raise TypeError(f"{app!r} is not a Flask app: write Preflight(app), where app is flask.Flask(...)")
@@ -171,6 +172,7 @@ class _AppState:
     def __init__(self, app: Flask, levels: Levels) -> None:
         """:raises PolicyError: if the app-wide policy is not valid."""
         self.app = app
+        self.journal = Journal(app)
         self._version = self._make_version(levels)
 
     def version(self) -> _Version:
@@ -206,7 +208,7 @@ class _AppState:
         while True:
             old = self.version()
             levels = _on_top_of(old.levels, changes)
-            table = PolicyTable(self.app, merge(Policy(), old.config, *levels))
+            table = PolicyTable(self.app, merge(Policy(), old.config, *levels), self.journal)
             table.check()
             if old.replace(_Version(table, old.config, levels, is_settled=old.is_settled)):
                 return
@@ -221,7 +223,7 @@ class _AppState:
             problems += [in_config(problem) if problem.field in from_config else problem for problem in error.problems]
         if problems:
             raise PolicyError(problems)
-        return _Version(PolicyTable(self.app, policy), config, levels, is_settled=is_settled)
+        return _Version(PolicyTable(self.app, policy, self.journal), config, levels, is_settled=is_settled)
 
 
 def _state_of(app: Flask) -> _AppState:
@@ -254,7 +256,7 @@ class _FlaskLayer(CorsLayer):
     """The layer around a Flask app's ``wsgi_app``."""
 
     def __init__(self, app: WSGIApplication, state: _AppState, debug: bool | None) -> None:
-        super().__init__(app)
+        super().__init__(app, state.journal)
         self._state = state
         self._flask = state.app
         self._debug = debug
@@ -265,9 +267,6 @@ class _FlaskLayer(CorsLayer):
     @property
     def debug(self) -> bool:  # type: ignore[override]
         return self._flask.debug if self._debug is None else self._debug
-
-    def sender(self) -> object:
-        return self._flask
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight by its view's policy; pass on every other request, and add headers to its response."""
@@ -283,7 +282,7 @@ class _FlaskLayer(CorsLayer):
             return self.app(environ, exchange.starting(start_response))
         except Exception as error:
             if exchange.origin is not None:
-                _log_escape(environ, error)
+                _log_escape(self.journal, environ, error)
             raise
         finally:
             environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
@@ -318,7 +317,7 @@ class _FlaskLayer(CorsLayer):
         except Exception as error:
             if visit.is_exempt:
                 raise
-            journal.log_failure("Middleware inside Preflight failed for a preflight", error)
+            self.journal.log_failure("Middleware inside Preflight failed for a preflight", error)
             visit.match = None
             return None
 
@@ -331,7 +330,8 @@ class _FlaskLayer(CorsLayer):
         match: RouteMatch = route.match
         if match.error is not None:
             if match.reason is Reason.ROUTING_FAILED:
-                journal.log_failure("The app's own routing failed for a preflight, which is refused", match.error)
+                text = "The app's own routing failed for a preflight, which is refused"
+                self.journal.log_failure(text, match.error)
             return refuse_preflight(match.reason or Reason.ROUTING_FAILED, error=match.error)
         decision = super().decide(policy, facts, route)
         if match.reason is not None and decision.reason is Reason.METHOD_NOT_ALLOWED:
@@ -412,7 +412,7 @@ class _Exchange:
         try:
             policy = self.policy()
         except PolicyError as error:
-            log_invalid_policy(rule.endpoint if rule else "", error)
+            self._table.log_invalid(rule.endpoint if rule else "", error)
             return (VARY,)
         if policy is None:
             return None
@@ -437,7 +437,7 @@ class _Exchange:
         return start
 
 
-def _log_escape(environ: WSGIEnvironment, error: Exception) -> None:
+def _log_escape(journal: Journal, environ: WSGIEnvironment, error: Exception) -> None:
     """Log that an exception leaves the app. Closing a websocket, or ending an iterator, is none."""
     is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket" or "HTTP_SEC_WEBSOCKET_KEY" in environ
     if is_websocket or isinstance(error, StopIteration | StopAsyncIteration):

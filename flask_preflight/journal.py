@@ -12,9 +12,10 @@ import time
 import traceback
 from collections.abc import Callable, Hashable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from blinker import Namespace
 
@@ -44,25 +45,6 @@ REFUSALS: Final = "flask_preflight.refusals"
 _PERIOD: Final = 60.0  # seconds between two records of one cause
 _MOST_CAUSES: Final = 100  # in one period
 
-_REFUSED: Final = {Outcome.PREFLIGHT_REFUSED, Outcome.ACTUAL_REFUSED}
-_SIGNALS: Final = {
-    Outcome.PREFLIGHT_GRANTED: preflight_granted,
-    Outcome.PREFLIGHT_REFUSED: preflight_refused,
-    Outcome.ACTUAL_ALLOWED: request_allowed,
-    Outcome.ACTUAL_REFUSED: request_refused,
-}
-
-
-class Told(NamedTuple):
-    """What is told about one decision. *sender* is the app, *rule* what the policy belongs to, *path* of a policy."""
-
-    sender: object
-    policy: Policy
-    facts: RequestFacts
-    decision: Decision
-    rule: str = "no route"
-    debug: bool = False
-
 
 def tells_refusals(environ: dict[str, Any]) -> bool:
     """Whether a refusal is told, apart from debug mode and signals. If not, its reason need not be worked out."""
@@ -86,23 +68,15 @@ def counts_as_refusal(facts: RequestFacts) -> bool:
     return (facts.origin or "").partition("://")[2] != host
 
 
-def tell(told: Told) -> None:
-    """Log a refusal, send the signal, and append to the list for tests."""
-    decision, environ = told.decision, told.facts.environ or {}
-    if decision.outcome in _REFUSED:
-        _log_refusal(told)
-        if (refusals := environ.get(REFUSALS)) is not None:
-            refusals.append(refusal_line(told.policy, told.facts, decision))
-    signal = _SIGNALS[decision.outcome]
-    if signal.receivers:
-        _send(signal, told.sender, decision, environ)
+@dataclass(frozen=True)
+class Told:
+    """What is told about one decision. *rule* is what the policy belongs to."""
 
-
-def _send(signal: NamedSignal, sender: object, decision: Decision, environ: dict[str, Any]) -> None:
-    try:
-        signal.send(sender, decision=decision, environ=environ)
-    except Exception as error:  # noqa: BLE001 - a receiver must not change an answer
-        log_failure(f"A receiver of the signal {signal.name!r} failed", error)
+    policy: Policy
+    facts: RequestFacts
+    decision: Decision
+    rule: str
+    debug: bool
 
 
 # ---------------------------------------------------------------------------------------
@@ -152,53 +126,77 @@ class RateLimit:
                 self._others = (self._others[0], self._others[1] + suppressed)
 
 
-_limit: Final = RateLimit()
+class Journal:
+    """What one layer tells. *sender* is the app that signals are sent for."""
+
+    def __init__(self, sender: object) -> None:
+        self._sender = sender
+        self._limit = RateLimit()
+
+    def tell(self, told: Told) -> None:
+        """Log a refusal, append it to the list for tests, and send the signal."""
+        decision, environ = told.decision, told.facts.environ or {}
+        if decision.reason is not None:
+            self._log_refusal(told)
+            if (refusals := environ.get(REFUSALS)) is not None:
+                refusals.append(refusal_line(told.policy, told.facts, decision))
+        signal = _signal_of(decision.outcome)
+        if signal.receivers:
+            try:
+                signal.send(self._sender, decision=decision, environ=environ)
+            except Exception as error:  # noqa: BLE001 - a receiver must not change an answer
+                self.log_failure(f"A receiver of the signal {signal.name!r} failed", error)
+
+    def _log_refusal(self, told: Told) -> None:
+        decision, facts = told.decision, told.facts
+        level = logging.WARNING if told.debug else logging.INFO
+        if decision.reason is None or not logger.isEnabledFor(level):
+            return
+        near = decision.reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(told.policy, facts.origin or "")
+        cause = (decision.reason, told.rule, near[0] if near else None)
+        is_preflight = decision.outcome is Outcome.PREFLIGHT_REFUSED
+        kind, method = ("preflight", facts.requested_method) if is_preflight else ("request", facts.method)
+        text = (
+            f"Refused a CORS {kind}, {decision.reason.value}: {escape(method or '')} {escape(told.rule)}."
+            f" {explain(told.policy, facts, decision)}"
+        )
+        extra = {"cors_reason": decision.reason.value, "cors_origin": facts.origin, "cors_rule": told.rule}
+        self._log(level, cause, text, is_limited=not told.debug, extra=extra)
+
+    def log_failure(self, what: str, error: Exception) -> None:
+        """Log that the user's own code raised *error*, with its traceback and its file and line."""
+        frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+        place = next((frame for frame in reversed(frames) if _is_users(frame[0])), frames[-1] if frames else ("?", 0))
+        text = f"{what}, at {place[0]}:{place[1]}: {describe_error(error)}"
+        exc_info = (type(error), error, error.__traceback__)
+        self._log(logging.ERROR, (type(error), place), text, exc_info=exc_info)
+
+    def log_once(self, level: int, cause: Hashable, text: str) -> None:
+        """Log *text*, at most once a minute for each *cause*."""
+        self._log(level, cause, text)
+
+    def _log(self, level: int, cause: Hashable, text: str, *, is_limited: bool = True, **details: Any) -> None:
+        """Log *text* unless its cause was logged within the last minute. A handler that raises changes nothing."""
+        if not logger.isEnabledFor(level):
+            return
+        admitted = self._limit.admit(cause) if is_limited else (0, 0)
+        if admitted is None:
+            return
+        suppressed, others = admitted
+        if suppressed:
+            text += f" ({suppressed} more of this kind since the last record)"
+        if others:
+            text += f" ({others} of other kinds were not logged)"
+        with suppress(Exception):  # nowhere is left to report it
+            logger.log(level, "%s", text, **details)
 
 
-def _log(level: int, cause: Hashable, text: str, *, is_limited: bool = True, **details: Any) -> None:
-    """Log *text* unless its cause was logged within the last minute. A handler that raises changes nothing."""
-    if not logger.isEnabledFor(level):
-        return
-    admitted = _limit.admit(cause) if is_limited else (0, 0)
-    if admitted is None:
-        return
-    suppressed, others = admitted
-    if suppressed:
-        text += f" ({suppressed} more of this kind since the last record)"
-    if others:
-        text += f" ({others} of other kinds were not logged)"
-    with suppress(Exception):  # nowhere is left to report it
-        logger.log(level, "%s", text, **details)
-
-
-def _log_refusal(told: Told) -> None:
-    decision, facts = told.decision, told.facts
-    level = logging.WARNING if told.debug else logging.INFO
-    if not logger.isEnabledFor(level):
-        return
-    near = decision.reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(told.policy, facts.origin or "")
-    cause = (decision.reason, told.rule, near[0] if near else None)
-    kind = "preflight" if decision.outcome is Outcome.PREFLIGHT_REFUSED else "request"
-    method = facts.requested_method if kind == "preflight" else facts.method
-    reason = decision.reason.value if decision.reason else ""
-    text = f"Refused a CORS {kind}, {reason}: {escape(method or '')} {escape(told.rule)}."
-    extra = {"cors_reason": reason, "cors_origin": facts.origin, "cors_rule": told.rule}
-    text = f"{text} {explain(told.policy, facts, decision)}"
-    _log(level, cause, text, is_limited=not told.debug, extra=extra)
-
-
-def log_failure(what: str, error: Exception) -> None:
-    """Log that the user's own code raised *error*, with its traceback and its file and line."""
-    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-    place = next((frame for frame in reversed(frames) if _is_users(frame[0])), frames[-1] if frames else ("?", 0))
-    cause = (type(error), place)
-    text = f"{what}, at {place[0]}:{place[1]}: {describe_error(error)}"
-    _log(logging.ERROR, cause, text, exc_info=(type(error), error, error.__traceback__))
-
-
-def log_once(level: int, cause: Hashable, text: str) -> None:
-    """Log *text*, at most once a minute for each *cause*."""
-    _log(level, cause, text)
+def _signal_of(outcome: Outcome) -> NamedSignal:
+    if outcome is Outcome.PREFLIGHT_GRANTED:
+        return preflight_granted
+    if outcome is Outcome.PREFLIGHT_REFUSED:
+        return preflight_refused
+    return request_allowed if outcome is Outcome.ACTUAL_ALLOWED else request_refused
 
 
 def _is_users(filename: str) -> bool:

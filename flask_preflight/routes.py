@@ -19,8 +19,8 @@ from flask.views import http_method_funcs
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 
-from flask_preflight import journal
 from flask_preflight.engine import Reason, flaw_of_method
+from flask_preflight.journal import Journal
 from flask_preflight.marks import Mark, depends_on_method, marks_of_blueprint, marks_of_view, place_of_view
 from flask_preflight.policy import Policy, merge
 from flask_preflight.problems import PolicyError, Problem
@@ -67,8 +67,9 @@ class PolicyTable:
     Merged policies are kept by the identity of the marks that they come from, weakly, so that they go with the views.
     """
 
-    def __init__(self, app: Flask, policy: Policy) -> None:
+    def __init__(self, app: Flask, policy: Policy, journal: Journal) -> None:
         self.app = app
+        self._journal = journal
         self.app_wide = policy
         self._merged: WeakKeyDictionary[Mark, dict[tuple[Mark, ...], Policy | PolicyError]] = WeakKeyDictionary()
 
@@ -112,6 +113,11 @@ class PolicyTable:
         parts = str(endpoint).split(".")[:-1]
         for count in range(1, len(parts) + 1):
             yield from marks_of_blueprint(self.app.blueprints.get(".".join(parts[:count])))
+
+    def log_invalid(self, endpoint: str, error: PolicyError) -> None:
+        """Log that a view which was added late has a bad policy."""
+        text = f"The policy of the view {endpoint!r} is not valid, so nothing is allowed there: {error}"
+        self._journal.log_once(logging.ERROR, ("policy-invalid", endpoint), " ".join(text.split()))
 
     def check(self) -> None:
         """Merge the policy of every view. This takes no lock, so a signal handler may call it.
@@ -164,6 +170,7 @@ class PolicyTable:
         try:
             return RouteMatch(self._narrow_policy(found, method), found.rule)
         except PolicyError as error:
+            self.log_invalid(found.rule.endpoint, error)
             return RouteMatch(self.app_wide, found.rule, Reason.POLICY_INVALID, error)
 
     def _narrow_policy(self, found: _Found, method: str) -> Policy | None:
@@ -278,9 +285,3 @@ def _url_of(rule: Rule) -> tuple[str, str | None, str | None]:
     for name in rule.arguments:
         url = url.replace(f"<{name}>", "<string:>").replace(f":{name}>", ":>")
     return url, rule.subdomain, rule.host
-
-
-def log_invalid_policy(endpoint: str, error: PolicyError) -> None:
-    """Log that a view which was added late has a bad policy."""
-    text = f"The policy of the view {endpoint!r} is not valid, so nothing is allowed there: {error}"
-    journal.log_once(logging.ERROR, ("policy-invalid", endpoint), " ".join(text.split()))

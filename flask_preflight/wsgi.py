@@ -13,6 +13,7 @@ from weakref import WeakSet
 from flask_preflight import journal
 from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
 from flask_preflight.explain import debug_answer, debug_header, escape
+from flask_preflight.journal import Journal, Told
 from flask_preflight.policy import Policy
 from flask_preflight.responses import (
     REFUSAL,
@@ -54,13 +55,10 @@ class CorsLayer:
 
     debug: bool  # whether refusals are explained to everyone
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(self, app: WSGIApplication, journal: Journal) -> None:
         self.app = app
+        self.journal = journal
         self._outer_layers: WeakSet[CorsLayer] = WeakSet()
-
-    def sender(self) -> object:
-        """The app that signals are sent for."""
-        return self.app
 
     # -- one request ------------------------------------------------------------------------
 
@@ -109,7 +107,7 @@ class CorsLayer:
         decision = self.negotiate(policy, facts)
         if decision.error is not None:
             what = f"allow_origins failed for the origin {escape(facts.origin or '')}, which is refused"
-            journal.log_failure(what, decision.error)
+            self.journal.log_failure(what, decision.error)
         return decision
 
     def negotiate(self, policy: Policy, facts: RequestFacts) -> Decision:
@@ -122,7 +120,7 @@ class CorsLayer:
 
     def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> None:
         rule = self.rule_of(facts.environ or {}, policy, route) if decision.reason else ""
-        journal.tell(journal.Told(self.sender(), policy, facts, decision, rule, self.debug))
+        self.journal.tell(Told(policy, facts, decision, rule, self.debug))
 
     # -- stacking ---------------------------------------------------------------------------
 
@@ -138,7 +136,7 @@ class CorsLayer:
         if outer not in self._outer_layers:
             self._outer_layers.add(outer)
             text = f"{self!r} is inside {outer!r}, which acts on the same requests. Remove one of the two."
-            journal.log_once(logging.WARNING, ("stacked", type(self), type(outer)), text)
+            self.journal.log_once(logging.WARNING, ("stacked", type(self), type(outer)), text)
         return True
 
     def __repr__(self) -> str:
@@ -171,17 +169,20 @@ class PreflightMiddleware(CorsLayer):
         *debug* must be a ``bool``. Refusals are logged, and the signals are sent, as under Flask.
     """
 
-    def __init__(
-        self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False, **fields: object
-    ) -> None:
-        if fields:
-            given = ", ".join(f"{name}={value!r}" for name, value in fields.items())
-            raise TypeError(f"a policy is an object: write PreflightMiddleware(app, Policy({given}))")
+    if not TYPE_CHECKING:  # type checkers know the arguments
+
+        def __new__(cls, app=None, policy=None, *, debug=False, **fields):
+            if fields or policy is None:
+                given = ", ".join(f"{name}={value!r}" for name, value in fields.items()) or "allow_origins=[...]"
+                raise TypeError(f"a policy is an object: write PreflightMiddleware(app, Policy({given}))")
+            return super().__new__(cls)
+
+    def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None:
         if not isinstance(debug, bool):
             raise TypeError(f"debug is {debug!r}; write True or False")
         if isinstance(app, Policy):
             raise TypeError("the app comes first, then the policy: write PreflightMiddleware(app, policy)")
-        super().__init__(app)
+        super().__init__(app, Journal(app))
         self.debug = debug
         self.policy = policy
 
