@@ -24,7 +24,10 @@ def covers(value: str, origin: str) -> bool:
     if labels[0] != "*":
         return labels == its_labels
     domain = labels[1:]
-    return len(its_labels) > len(domain) and its_labels[-len(domain) :] == domain
+    if not domain:  # "scheme://*": every host
+        return True
+    subdomain = its_labels[: -len(domain)]
+    return its_labels[len(subdomain) :] == domain and bool(subdomain) and all(subdomain)
 
 
 def allowed(values: Iterable[str], origin: str) -> bool:

@@ -18,6 +18,9 @@ from flask_preflight import Policy
 _LABELS = ("foo", "bar", "barfoo", "foobar", "a", "b", "xn--bcher-kva", "my_service", "com", "org", "9", "0xg")
 _SCHEMES = ("https", "http", "ws", "wss", "ftp", "capacitor", "chrome-extension")
 _PORTS = ("", "", "", ":1", ":81", ":444", ":3000", ":8080", ":65535")
+# Origins that engines send for schemes that are not special in the URL standard: opaque hosts, and an empty one
+_OPAQUE = ("app://.", "app://", "package://", "app://a.~b", "app://a_b.-:8080", "moz-extension://4f1e-9a", "app://foo")
+_ANY_HOST = ("moz-extension://*", "app://*")
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "QUERY", "propfind")
 _HEADERS = ("Accept", "Authorization", "Content-Type", "X-Request-Id", "x-b", "ETag", "Link")
 
@@ -68,16 +71,23 @@ def origins() -> st.SearchStrategy[str]:
         _origins(_SCHEMES[:2], domains()),
         _origins(_SCHEMES, domains()),
         _origins(_SCHEMES, addresses),
+        st.sampled_from(_OPAQUE),
     )
 
 
 @cache
 def patterns() -> st.SearchStrategy[str]:
-    """Draw a pattern: any subdomain, any port, or both."""
+    """Draw a pattern for any subdomain, any port, or both."""
     subdomains = _origins(_SCHEMES[:3], domains().map("*.{}".format))
     any_port = st.builds("{}://{}:*".format, st.sampled_from(_SCHEMES[:3]), st.one_of(domains(), ipv6_hosts()))
     both = st.builds("{}://*.{}:*".format, st.sampled_from(_SCHEMES[:3]), domains())
     return st.one_of(subdomains, any_port, both)
+
+
+@cache
+def any_host_patterns() -> st.SearchStrategy[str]:
+    """Draw a pattern for every host of a scheme. With credentials it is a problem."""
+    return st.sampled_from(_ANY_HOST)
 
 
 @cache
@@ -98,7 +108,8 @@ def _listed(items: st.SearchStrategy[str], *, star: bool) -> st.SearchStrategy[A
 
 
 def _policies(*, credentials: bool) -> st.SearchStrategy[Policy]:
-    sources = st.one_of(origins(), patterns(), *([] if credentials else [st.just("null")]))
+    without_credentials = [] if credentials else [any_host_patterns(), st.just("null")]
+    sources = st.one_of(origins(), patterns(), *without_credentials)
     return st.builds(
         Policy,
         allow_origins=_listed(sources, star=not credentials),
@@ -107,6 +118,7 @@ def _policies(*, credentials: bool) -> st.SearchStrategy[Policy]:
         expose_headers=_listed(header_names(), star=not credentials),
         allow_credentials=st.just(credentials),
         max_age=st.one_of(st.none(), st.integers(0, 86400)),
+        allow_timing=st.booleans(),
         preflight_status=st.integers(200, 299),
         dangerously_allow_insecure_origins=st.just(True),
         dangerously_allow_public_suffix_subdomains=st.just(True),
@@ -140,7 +152,7 @@ _PIECES = (
 
 @cache
 def header_bytes() -> st.SearchStrategy[bytes]:
-    """Draw what a stranger may send as the value of any header."""
+    """Draw what a stranger may send as the value of a header."""
     pieces = st.one_of(st.sampled_from([piece.encode() for piece in _PIECES]), st.binary(max_size=8))
     return st.one_of(
         st.lists(pieces, max_size=8).map(b"".join),
@@ -151,7 +163,7 @@ def header_bytes() -> st.SearchStrategy[bytes]:
 
 @cache
 def header_values() -> st.SearchStrategy[str]:
-    """Draw the same as WSGI hands it on: each byte as one character of Latin-1."""
+    """Draw the same as WSGI passes it: each byte is one character of Latin-1."""
     return header_bytes().map(lambda value: value.decode("latin-1"))
 
 

@@ -1,4 +1,4 @@
-"""Origins and patterns: what is one, what matches, and what a misspelled one should have been."""
+"""Origins and origin patterns: which strings are valid, what they match, and how misspelled ones are corrected."""
 
 from __future__ import annotations
 
@@ -15,31 +15,42 @@ import oracle
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from strategies import ipv4_addresses, ipv6_numbers, near_misses, origins, patterns
+from strategies import any_host_patterns, ipv4_addresses, ipv6_numbers, near_misses, origins, patterns
 
+from flask_preflight.checks import read_fields
 from flask_preflight.origin import (
     MAX_ORIGIN_LENGTH,
     Origin,
     Origins,
     Pattern,
-    diagnose,
+    lazy,
     parse_origin,
     parse_pattern,
 )
-from flask_preflight.problems import flaw
+from flask_preflight.problems import Flaw, make_flaw
+from flask_preflight.spelling import diagnose
 
 LABEL = "a" * 63
 LONGEST_DOMAIN = f"{LABEL}.{LABEL}.{LABEL}.{'a' * 61}"
 
 
+def check(*values: object) -> tuple[object, list[Flaw]]:
+    """What a policy makes of these values for ``allow_origins``, and what is wrong with them."""
+    read, problems = read_fields({"allow_origins": values})
+    return read["allow_origins"], [
+        Flaw(problem.value, problem.id, problem.message, problem.hint) for problem in problems
+    ]
+
+
 def read(*values: object) -> Origins:
-    found, flaws = Origins.read(values)
+    found, flaws = check(*values)
     assert flaws == []
+    assert isinstance(found, Origins)
     return found
 
 
 # ---------------------------------------------------------------------------------------
-# What is an origin, what is a pattern
+# Which strings are origins, and which are patterns
 # ---------------------------------------------------------------------------------------
 
 ORIGINS = {
@@ -72,6 +83,18 @@ ORIGINS = {
     "capacitor://localhost": Origin("capacitor", "localhost", ""),
     "chrome-extension://abcdefghijklmnop": Origin("chrome-extension", "abcdefghijklmnop", ""),
     "web+app.1://x:80": Origin("web+app.1", "x", "80"),
+    # opaque hosts and an empty one, in schemes that are not special in the URL standard
+    "app://.": Origin("app", ".", ""),
+    "app://": Origin("app", "", ""),
+    "package://": Origin("package", "", ""),
+    "moz-extension://6c2a9b0e-1f": Origin("moz-extension", "6c2a9b0e-1f", ""),
+    "app://a.~b_c-..:8080": Origin("app", "a.~b_c-..", "8080"),
+    "app://127.1": Origin("app", "127.1", ""),
+    "app://[::1]:1": Origin("app", "[::1]", "1"),
+    "filesystem://x": Origin("filesystem", "x", ""),
+    "null://null": Origin("null", "null", ""),
+    f"app://{'a' * (MAX_ORIGIN_LENGTH - 6)}": Origin("app", "a" * (MAX_ORIGIN_LENGTH - 6), ""),
+    f"{'s' * (MAX_ORIGIN_LENGTH - 4)}://x": Origin("s" * (MAX_ORIGIN_LENGTH - 4), "x", ""),
     f"https://{LABEL}.com": Origin("https", f"{LABEL}.com", ""),
     f"https://{LONGEST_DOMAIN}": Origin("https", LONGEST_DOMAIN, ""),
     f"https://{LONGEST_DOMAIN}.:65535": Origin("https", f"{LONGEST_DOMAIN}.", "65535"),
@@ -87,10 +110,18 @@ PATTERNS = {
     "http://[::1]:*": Pattern(Origin("http", "[::1]", ""), False, True),
     "https://*.example.com:*": Pattern(Origin("https", "example.com", ""), True, True),
     "capacitor://*.app:*": Pattern(Origin("capacitor", "app", ""), True, True),
+    "app://.:*": Pattern(Origin("app", ".", ""), False, True),
+    "moz-extension://*": Pattern(Origin("moz-extension", "", ""), False, False, True),
+    f"{'s' * (MAX_ORIGIN_LENGTH - 6)}://*.x": Pattern(Origin("s" * (MAX_ORIGIN_LENGTH - 6), "x", ""), True, False),
+    f"{'s' * (MAX_ORIGIN_LENGTH - 4)}://*": Pattern(Origin("s" * (MAX_ORIGIN_LENGTH - 4), "", ""), False, False, True),
 }
 
 
-@pytest.mark.parametrize(("text", "parsed"), ORIGINS.items(), ids=ORIGINS)
+def shorten(text: object) -> str:
+    return ascii(text)[:60]
+
+
+@pytest.mark.parametrize(("text", "parsed"), [pytest.param(*row, id=shorten(row[0])) for row in ORIGINS.items()])
 def test_origins(text: str, parsed: Origin) -> None:
     assert parse_origin(text) == parsed
     assert str(parsed) == text
@@ -98,11 +129,11 @@ def test_origins(text: str, parsed: Origin) -> None:
     assert read(text).match(text)
 
 
-@pytest.mark.parametrize(("text", "parsed"), PATTERNS.items(), ids=PATTERNS)
+@pytest.mark.parametrize(("text", "parsed"), [pytest.param(*row, id=shorten(row[0])) for row in PATTERNS.items()])
 def test_patterns(text: str, parsed: Pattern) -> None:
     assert parse_pattern(text) == parsed
     assert parse_origin(text) is None
-    assert not read(text).match(text)  # no browser sends a '*', so whoever does is none
+    assert not read(text).match(text)  # no browser sends a '*'
 
 
 # text: (id, the right spelling, if there is one)
@@ -140,6 +171,12 @@ MISSPELLED = {
     "https://example.com:80*": ("origin-wildcard", None),
     "https://example.com:*:*": ("origin-wildcard", None),
     "*": ("wildcard-beside-others", None),
+    "https://*:*": ("origin-wildcard", None),
+    "moz-extension://*:*": ("origin-wildcard", None),
+    "moz-extension://a*": ("origin-wildcard", None),
+    "moz-extension://*/": ("origin-trailing-slash", "moz-extension://*"),
+    "MOZ-Extension://*": ("origin-upper-case", "moz-extension://*"),
+    "app://*.": ("origin-host", None),
     # case and letters
     "https://Example.com": ("origin-upper-case", "https://example.com"),
     "HTTP://localhost": ("origin-upper-case", "http://localhost"),
@@ -169,6 +206,9 @@ MISSPELLED = {
     "https://example.com:65536": ("origin-port", None),
     "https://example.com:123456": ("origin-port", None),
     "https://example.com:http": ("origin-port", None),
+    "https://example.com:X443": ("origin-port", None),
+    "app://:80": ("origin-host", None),
+    "app://:*": ("origin-host", None),
     "https://example.com:-1": ("origin-port", None),
     "https://example.com:80:90": ("origin-port", None),
     "https://example.com:\u0663": ("origin-port", None),
@@ -182,6 +222,8 @@ MISSPELLED = {
     "http://1.2.3.256": ("origin-ip-address", None),
     "http://1.2.256.4": ("origin-ip-address", None),
     "http://1.2.3.4.5": ("origin-ip-address", None),
+    "http://1.2.3.4.0": ("origin-ip-address", None),
+    "http://1.2.3.256:65535": ("origin-ip-address", None),
     "http://4294967296": ("origin-ip-address", None),
     "http://08.0.0.1": ("origin-ip-address", None),
     "http://1_0.0.0.1": ("origin-ip-address", None),
@@ -206,6 +248,7 @@ MISSPELLED = {
     "*.example.com": ("origin-scheme", "https://*.example.com"),
     "example.com:443/app": ("origin-scheme", "https://example.com"),
     "Example.com": ("origin-scheme", "https://example.com"),
+    "X.example.com": ("origin-scheme", "https://x.example.com"),
     "localhost:3000": ("origin-scheme", "http://localhost:3000"),
     "localhost:80": ("origin-scheme", "http://localhost"),
     "localhost:*": ("origin-scheme", "http://localhost:*"),
@@ -222,10 +265,14 @@ MISSPELLED = {
     "ht_tp://example.com": ("origin-scheme", None),
     "about:blank": ("origin-scheme", None),
     "Null": ("origin-scheme", None),
-    "": ("origin-scheme", None),
+    "": ("empty-item", None),
+    " \t": ("empty-item", None),
+    "\u2003": ("empty-item", None),
     "file:///home/me/page.html": ("origin-file", None),
     "file://localhost": ("origin-file", None),
     "FILE:page.html": ("origin-file", None),
+    "file://": ("origin-file", None),
+    "file://*": ("origin-file", None),
     # hosts
     "https://": ("origin-host", None),
     "https://.": ("origin-host", None),
@@ -240,7 +287,12 @@ MISSPELLED = {
     f"https://a{LONGEST_DOMAIN}": ("origin-host", None),
     f"https://*.a{LONGEST_DOMAIN}": ("origin-host", None),
     f"https://{LONGEST_DOMAIN}/{'a' * 99}": ("origin-too-long", None),
+    "a" * MAX_ORIGIN_LENGTH: ("origin-scheme", None),
     "a" * (MAX_ORIGIN_LENGTH + 1): ("origin-too-long", None),
+    f"{'s' * (MAX_ORIGIN_LENGTH - 3)}://x": ("origin-too-long", None),
+    f"{'s' * 400}://x": ("origin-too-long", None),
+    f"{'s' * (MAX_ORIGIN_LENGTH - 5)}://*.x": ("origin-too-long", None),
+    f"{'s' * (MAX_ORIGIN_LENGTH - 3)}://*": ("origin-too-long", None),
     # regular expressions
     r"https://.*\.example\.com": ("origin-regex", None),
     r".*\.example\.com": ("origin-regex", None),
@@ -262,11 +314,15 @@ MISSPELLED = {
 
 @pytest.mark.parametrize(
     ("text", "problem_id", "spelling"),
-    [pytest.param(text, *row, id=ascii(text[:40])) for text, row in MISSPELLED.items()],
+    [pytest.param(text, *row, id=shorten(text)) for text, row in MISSPELLED.items()],
 )
 def test_misspelled_origins_are_diagnosed(text: str, problem_id: str, spelling: str | None) -> None:
-    expected = flaw(text, problem_id, spelling=spelling)
-    assert Origins.read([text]) == ((), [expected])
+    expected = make_flaw(text, problem_id, spelling=spelling)
+    assert diagnose(text) == expected
+    if text != "*":  # which is valid where it stands alone
+        assert check(text) == ((), [expected])
+    assert parse_origin(text) is None
+    assert parse_pattern(text) is None
     assert not read(*([spelling] if spelling else [])).match(text)
 
 
@@ -283,22 +339,23 @@ def test_misspelled_origins_are_diagnosed(text: str, problem_id: str, spelling: 
     ],
     ids=ascii,
 )
-def test_many_origins_in_one_string_are_taken_apart(text: str, values: list[str]) -> None:
-    assert Origins.read([text]) == ((), [flaw(text, "origin-separator", values)])
+def test_an_item_that_holds_several_origins_is_split_in_the_hint(text: str, values: list[str]) -> None:
+    assert check(text) == ((), [make_flaw(text, "origin-separator", values)])
 
 
 @pytest.mark.parametrize("value", [None, 1, True, b"https://a.com", ["https://a.com"], object], ids=repr)
-def test_what_is_no_string_is_no_origin(value: object) -> None:
-    assert Origins.read([value]) == ((), [flaw(value, "not-a-string")])
+def test_only_strings_are_origins(value: object) -> None:
+    assert check(value) == ((), [make_flaw(value, "not-a-string")])
 
 
-def test_all_flaws_are_found_in_order_and_the_rest_is_kept() -> None:
-    found, flaws = Origins.read(["a.com", "https://b.com", ..., "null", "https://*.c.com", 7])
+def test_all_flaws_are_found_in_order_and_valid_origins_are_kept() -> None:
+    found, flaws = check("a.com", "https://b.com", ..., "null", "https://*.c.com", 7, "...")
     assert found == ("https://*.c.com", "https://b.com", "null")
     assert flaws == [
-        flaw("a.com", "origin-scheme", spelling="https://a.com"),
-        flaw(..., "nothing-to-inherit"),
-        flaw(7, "not-a-string"),
+        make_flaw("a.com", "origin-scheme", spelling="https://a.com"),
+        make_flaw(..., "nothing-to-inherit"),
+        make_flaw(7, "not-a-string"),
+        make_flaw("...", "ellipsis-as-string"),
     ]
 
 
@@ -309,17 +366,20 @@ def test_all_flaws_are_found_in_order_and_the_rest_is_kept() -> None:
 def test_any_text_is_an_origin_or_a_pattern_or_has_a_flaw(text: str) -> None:
     is_origin, is_pattern = parse_origin(text) is not None, parse_pattern(text) is not None
     assert not (is_origin and is_pattern)
-    found, flaws = Origins.read([text])
+    found, flaws = check(text)
+    if text == "*":
+        assert (found, flaws) == ("*", [])
+        return
     assert found == ((text,) if is_origin or is_pattern or text == "null" else ())
-    assert len(found) + len(flaws) == 1
+    assert len(flaws) == (found == ())
 
 
 @given(st.one_of(near_misses(origins()), near_misses(patterns()), st.text("htps:/.*@[]éB0x17f")))
 def test_a_corrected_spelling_needs_no_further_correction(text: str) -> None:
     hint = diagnose(text).hint
-    if hint.endswith("'") and ": '" in hint and not Origins.read([text])[0]:
+    if hint.endswith("'") and ": '" in hint and check(text)[0] == ():
         corrected = hint.rpartition(": '")[2].removesuffix("'")
-        assert Origins.read([corrected]) == ((corrected,), [])
+        assert check(corrected) == ((corrected,), [])
 
 
 # ---------------------------------------------------------------------------------------
@@ -488,6 +548,36 @@ MATCHES: dict[tuple[str, ...], tuple[list[str], list[str]]] = {
         ["https://bar.foo.com", "https://foo.bar.com"],
         ["https://barfoo.com", "https://a.barfoo.com", "https://foo.com", "https://.bar.foo.com"],
     ),
+    ("moz-extension://*",): (
+        ["moz-extension://6c2a9b0e", "moz-extension://", "moz-extension://.", "moz-extension://[::1]"],
+        [
+            "moz-extension://*",
+            "moz-extension://6c2a9b0e:80",
+            "moz-extension://6C2A",
+            "moz-extension://6c2a/",
+            "moz-extension://a b",
+            "moz-extension://a@b",
+            "moz-extension:/6c2a",
+            "moz-extension:",
+            "moz-extension",
+            "moz-extensions://6c2a",
+            "amoz-extension://6c2a",
+            "https://moz-extension://6c2a",
+            "null",
+            f"moz-extension://{'a' * 400}",
+        ],
+    ),
+    ("app://*", "https://*.example.com", "app://.:*"): (
+        ["app://.", "app://", "app://.:1", "https://a.example.com"],
+        ["app://x:1", "https://example.com", "https://.", "https://"],
+    ),
+    ("app://.",): (["app://."], ["app://", "app://..", "app://.:1", "app://*", "APP://."]),
+    ("app://", "package://"): (["app://", "package://"], ["app://.", "app:", "app:///", "app", "package://x"]),
+    # one or more labels, also before an opaque host
+    ("capacitor://*.app",): (
+        ["capacitor://a.app", "capacitor://a.b.app"],
+        ["capacitor://app", "capacitor://.app", "capacitor://..app", "capacitor://a..app"],
+    ),
     ("null",): (["null"], ["Null", "NULL", "null ", "", "https://null", "null://null"]),
     ("capacitor://localhost",): (
         ["capacitor://localhost"],
@@ -508,13 +598,13 @@ def test_matching(values: tuple[str, ...], covered: list[str], others: list[str]
         }
 
 
-VALUES = st.lists(st.one_of(origins(), patterns(), st.just("null")), max_size=8)
+VALUES = st.lists(st.one_of(origins(), patterns(), any_host_patterns(), st.just("null")), max_size=8)
 
 
 @given(VALUES, st.lists(origins(), min_size=1, max_size=20))
 def test_matching_agrees_with_the_oracle(values: list[str], asked: list[str]) -> None:
     found = read(*values)
-    # beside unrelated ones, those that were listed, and those that are a subdomain of one
+    # besides unrelated ones, those that were listed, and subdomains of them
     asked += values
     asked += [value.replace("://*.", "://a.").replace(":*", ":3000") for value in values]
     asked += [value.replace("://", "://a.", 1) for value in values]
@@ -621,8 +711,9 @@ def test_public_suffixes() -> None:
 def test_public_suffixes_are_loaded_only_when_needed() -> None:
     code = """
 import sys
-from flask_preflight.origin import Origins
-found, flaws = Origins.read(["https://*.example.com", "http://localhost:*", "null", "example.com/"])
+from flask_preflight.checks import read_fields
+given = {"allow_origins": ["https://*.example.com", "http://localhost:*", "null", "example.com/"]}
+found = read_fields(given)[0]["allow_origins"]
 assert found.match("https://a.example.com")
 assert not {"publicsuffixlist", "idna"} & set(sys.modules)
 assert not found.on_public_suffixes
@@ -658,7 +749,7 @@ def test_the_worst_origin_costs_as_many_look_ups_as_it_has_labels() -> None:
 
 
 @pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda found: pickle.loads(pickle.dumps(found))])
-def test_copies_match_alike_and_carry_nothing_of_what_was_met(twin: Callable[[Origins], Origins]) -> None:
+def test_copies_match_alike_and_hold_nothing_that_was_matched(twin: Callable[[Origins], Origins]) -> None:
     found = read("https://*.example.com", "https://a.com")
     size = len(pickle.dumps(found))
     for number in range(50):
@@ -666,22 +757,31 @@ def test_copies_match_alike_and_carry_nothing_of_what_was_met(twin: Callable[[Or
     again = twin(found)
     assert again == found
     assert type(again) is Origins
-    assert vars(again) == {}
+    assert vars(again) == vars(Origins(found))
     assert again.match("https://x.example.com")
     assert len(pickle.dumps(found)) == size
 
 
-def test_what_patterns_cover_is_remembered_and_what_they_do_not_is_not() -> None:
-    found = read("https://*.example.com", "http://localhost:*")
-    for origin in ("https://a.example.com", "http://localhost:1", "http://localhost"):
-        assert found.match(origin)
-    for origin in (
-        "https://example.com",
-        "https://a.example.com:1",
-        "https://a..example.com",
-        "https://b.com",
-        "*",
-        "",
-    ):
-        assert not found.match(origin)
-    assert [*found._met.kept] == ["https://a.example.com", "http://localhost:1", "http://localhost"]
+def test_matching_keeps_nothing_of_a_request() -> None:
+    found = read("https://*.example.com", "http://localhost:*", "app://*")
+    found.match("app://first")  # the first call computes what the patterns have in common
+    kept = repr(vars(found))
+    for origin in ("https://a.example.com", "http://localhost:1", "app://x", "https://b.com", "*", ""):
+        found.match(origin)
+    assert repr(vars(found)) == kept
+
+
+def test_a_lazy_property_is_computed_once() -> None:
+    class Counter:
+        calls = 0
+
+        @lazy
+        def value(self) -> int:
+            """The value."""
+            self.calls += 1
+            return 7
+
+    counter = Counter()
+    assert (counter.value, counter.value, counter.calls) == (7, 7, 1)
+    assert isinstance(Counter.value, lazy)
+    assert Counter.value.__doc__ == "The value."
