@@ -1,4 +1,4 @@
-"""What the browser of a page asks a WSGI app, and all that the answer says of CORS: for tests that compare both."""
+"""What a page's browser asks a WSGI app, and everything about CORS in the answer: for tests that compare the two."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 PAGE = "https://frontend.com"
 STRANGER = "https://evil.com"
 
+_ABOUT_CORS = ("Vary", "Timing-Allow-Origin", "CORS-Refused")
+
 
 class Answer(NamedTuple):
     """A response: of its headers those that are about CORS."""
@@ -26,24 +28,24 @@ class Answer(NamedTuple):
 
 
 def send(app: WSGIApplication, method: str, path: str, *, origin: str | None = PAGE, **rest: Any) -> Answer:
-    """Send an actual request; *rest* is for werkzeug's test client; a judge of PEP 3333 stands between."""
+    """Send an actual request. *rest* is for Werkzeug's test client; a checker of PEP 3333 is in between."""
     sent = {**rest.pop("headers", {}), **({} if origin is None else {"Origin": origin})}
     response = Client(validator(app)).open(path, method=method, headers=sent, buffered=True, **rest)
-    pairs = [pair for pair in response.headers if pair[0] == "Vary" or pair[0].startswith("Access-Control-")]
-    assert len(pairs) == len(dict(pairs)), "browsers take a header that comes twice for none"
+    pairs = [pair for pair in response.headers if pair[0] in _ABOUT_CORS or pair[0].startswith("Access-Control-")]
+    assert len(pairs) == len(dict(pairs)), "browsers ignore a header that comes twice"
     return Answer(response.status_code, dict(pairs), response.get_data(as_text=True))
 
 
-def preflight(app: WSGIApplication, method: str, path: str, *wanted: str, origin: str = PAGE, **rest: Any) -> Answer:
-    """Ask whether a page of *origin* may send *method* with the headers *wanted*."""
-    asked = {"Access-Control-Request-Method": method}
-    if wanted:  # as browsers do: in lower case, sorted, without white space
-        asked["Access-Control-Request-Headers"] = ",".join(sorted(name.lower() for name in wanted))
-    return send(app, "OPTIONS", path, origin=origin, headers={**asked, **rest.pop("headers", {})}, **rest)
+def preflight(app: WSGIApplication, method: str, path: str, *names: str, origin: str = PAGE, **rest: Any) -> Answer:
+    """Ask if a page of *origin* may send *method* with the headers *names*."""
+    requested = {"Access-Control-Request-Method": method}
+    if names:  # as browsers send them: in lower case, sorted, without white space
+        requested["Access-Control-Request-Headers"] = ",".join(sorted(name.lower() for name in names))
+    return send(app, "OPTIONS", path, origin=origin, headers={**requested, **rest.pop("headers", {})}, **rest)
 
 
 def fetch(app: WSGIApplication, method: str, path: str, *, origin: str = PAGE, **rest: Any) -> Response:
-    """What a script on a page of *origin* gets, after a preflight where one is due; *rest* is for the browser."""
+    """What a script on a page of *origin* gets, after a preflight if one is needed. *rest* is for the browser."""
     return Browser(validator(app), origin).fetch(f"https://backend.com{path}", method, **rest)
 
 
@@ -54,34 +56,34 @@ REFUSED = Answer(403, VARY_PREFLIGHT, "This CORS preflight is refused.\n")
 
 
 def readable(**more: str) -> dict[str, str]:
-    """The headers of an answer that the page may read; ``expose="ETag"`` and so on for more of them.
+    """The headers of a response that the page may read; ``expose="ETag"`` and so on for more of them.
 
-    A browser confirms that, and that the page sees what is exposed.
+    A browser confirms that, and that the page sees the exposed headers.
     """
-    cors = {"Access-Control-Allow-Origin": PAGE, **_named(more), **VARY}
-    exposed = dict.fromkeys(filter(None, more.get("expose", "").split(", ")), "said")
+    cors = {"Access-Control-Allow-Origin": PAGE, **_headers(more), **VARY}
+    exposed = dict.fromkeys(filter(None, more.get("expose", "").split(", ")), "value")
     page = _browse(Answer(200, {**cors, **exposed}, ""), "GET", {}, more)
     assert all(name in page.headers for name in exposed)
     return cors
 
 
 def granted(methods: str, headers: str = "Content-Type", max_age: str = "600", **more: str) -> Answer:
-    """The answer that lets a page go on, which a browser confirms for each of the methods with all of the headers."""
-    allowed = _named({"methods": methods, "headers": headers, "max_age": max_age, **more})
+    """The answer that grants a preflight. A browser confirms that for each of the methods with all of the headers."""
+    allowed = _headers({"methods": methods, "headers": headers, "max_age": max_age, **more})
     answer = Answer(204, {"Access-Control-Allow-Origin": PAGE, **allowed, **VARY_PREFLIGHT}, "")
     for method in methods.split(", "):
         if normalize_method(method) != method:
-            continue  # no browser asks like that
-        sent = dict.fromkeys(filter(None, headers.split(", ")), "()")  # which is safelisted for no name
+            continue  # browsers send it in upper case
+        sent = dict.fromkeys(filter(None, headers.split(", ")), "()")  # a value that is not safelisted for any name
         _browse(answer, method, sent, more)
     return answer
 
 
 def _browse(answer: Answer, method: str, headers: dict[str, str], more: dict[str, str]) -> Response:
-    """What a script gets where all that it is told is *answer*."""
+    """What a script gets from a server that always sends *answer*."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        start_response(f"{answer.status} Said", [*answer.cors.items()])
+        start_response(f"{answer.status} Status", [*answer.cors.items()])
         return [answer.text.encode()]
 
     credentials: Literal["include", "omit"] = "include" if "credentials" in more else "omit"
@@ -97,5 +99,5 @@ _NAMES = {
 }
 
 
-def _named(values: dict[str, str]) -> dict[str, str]:
+def _headers(values: dict[str, str]) -> dict[str, str]:
     return {_NAMES[name]: value for name, value in values.items() if value}
