@@ -1,0 +1,106 @@
+"""Which methods a preflight is granted: those of the rule, with an equal policy, that ``allow_methods`` permits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.views import MethodView
+from numbered_views import new_app, view
+from pages import PAGE, REFUSED, Answer, granted, preflight, send
+from werkzeug.routing import Rule
+
+from flask_preflight import Preflight, cors_exempt, cors_route
+
+# PEP 3333 allows any method, but the checker in `wsgiref.validate` warns of unknown ones.
+pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+
+
+@pytest.mark.parametrize(
+    ("allow_methods", "requested", "methods"),
+    [
+        pytest.param(None, "PUT", "DELETE, GET, HEAD, OPTIONS, PUT", id="as routed"),
+        pytest.param("*", "PUT", "DELETE, GET, HEAD, OPTIONS, PUT", id="a star means what is routed"),
+        pytest.param(["PUT", "PATCH"], "PUT", "PUT", id="a list, and routed"),
+        pytest.param(["GET"], "GET", "GET, HEAD", id="GET covers HEAD"),
+        pytest.param(["PUT"], "DELETE", "", id="routed, not allowed"),
+        pytest.param(["PATCH"], "PATCH", "", id="allowed, not routed"),
+        pytest.param([], "GET", "", id="none"),
+    ],
+)
+def test_only_what_is_routed_and_allowed_is_granted(allow_methods: Any, requested: str, methods: str) -> None:
+    app = new_app()
+    app.route("/", methods=["GET", "PUT", "DELETE"])(cors_route(allow_methods=allow_methods)(lambda: ""))
+    assert preflight(app, requested, "/") == (granted(methods) if methods else REFUSED)
+
+
+@pytest.mark.parametrize(
+    ("allow_methods", "expected"),
+    [
+        pytest.param(None, granted("PUT"), id="the requested one"),
+        pytest.param(["PUT", "POST"], granted("POST, PUT"), id="a list"),
+        pytest.param("*", granted("*"), id="a star"),
+        pytest.param(["POST"], REFUSED, id="not in the list"),
+    ],
+)
+def test_a_url_without_route_has_the_app_wide_methods(allow_methods: Any, expected: Answer) -> None:
+    app = Flask(__name__)
+    Preflight(app, allow_origins=[PAGE], allow_methods=allow_methods)
+    assert preflight(app, "PUT", "/missing") == expected
+
+
+@pytest.mark.parametrize("requested", ["put", "Put", "", "*", "P UT", "TRACE", "P" * 65])
+def test_methods_are_compared_with_their_case_and_bad_ones_refused(requested: str) -> None:
+    app = new_app()
+    app.put("/")(view(1))
+    assert preflight(app, requested, "/") == REFUSED
+    assert preflight(app, requested, "/missing") == (granted(requested) if requested.upper() == "PUT" else REFUSED)
+
+
+def test_flask_converts_methods_to_upper_case_and_so_does_the_choice_of_the_policy() -> None:
+    app = new_app()
+    app.put("/folder/")(view(1))
+    assert send(app, "pUt", "/folder") == send(app, "PUT", "/folder")
+
+
+def test_a_rule_names_only_methods_whose_views_have_an_equal_policy() -> None:
+    """The policies need not come from the same mark."""
+
+    class Data(MethodView):
+        @cors_route(max_age=1)
+        def put(self) -> str:
+            return ""
+
+        @cors_route(max_age=1, allow_headers=["content-type"])
+        def patch(self) -> str:
+            return ""
+
+        @cors_route(max_age=1, allow_headers=[..., "Content-Type"])
+        def post(self) -> str:
+            return ""
+
+        @cors_exempt
+        def delete(self) -> str:
+            return ""
+
+    app = new_app()
+    app.add_url_rule("/", view_func=Data.as_view("data"))
+    assert preflight(app, "PUT", "/") == granted("POST, PUT", max_age="1")
+
+
+def test_a_rule_for_any_method_names_only_the_requested_one() -> None:
+    app = new_app()
+    app.url_map.add(Rule("/any", endpoint="any"))
+    app.view_functions["any"] = view(1)
+    for method in ("PUT", "GET", "MADE-UP"):
+        assert preflight(app, method, "/any") == granted(method, max_age="1")
+
+
+def test_an_override_of_allow_methods_by_a_view_is_limited_to_its_rule() -> None:
+    app = Flask(__name__)
+    Preflight(app, allow_origins=[PAGE], allow_methods=["PUT"])
+    app.route("/", methods=["GET", "PUT", "DELETE"])(cors_route(allow_methods=[..., "DELETE", "PATCH"])(lambda: ""))
+    assert preflight(app, "PUT", "/") == preflight(app, "DELETE", "/") == granted("DELETE, PUT")
+    assert preflight(app, "PATCH", "/") == REFUSED
+    assert preflight(app, "GET", "/") == REFUSED
