@@ -242,28 +242,27 @@ def test_a_signal_handler_reconfigures_whatever_it_interrupts(
 
 @pytest.mark.timeout(60)
 def test_a_timer_reconfigures_an_app_of_thousands_of_routes() -> None:
-    preflight, app = marked_app(3000)
-    changes = iter(range(5))
+    preflight, app = marked_app(2000)
+    names = iter(["X-Signal-1", "X-Signal-2", "X-Signal-3", "X-Signal-4"])
+    added = {"X-Main-1", "X-Main-2"}
 
     def change() -> None:
-        for number in changes:
-            add_exposed(preflight, app, f"X-Signal-{number}")
-            break  # the next signal, which may come before this line, takes the next number
+        name = next(names, None)  # the next signal, which may interrupt this one, takes the next name
+        if name is not None:
+            add_exposed(preflight, app, name)
+            added.add(name)
 
     with handling(signal.SIGVTALRM, change):
-        signal.setitimer(signal.ITIMER_VIRTUAL, 0.02, 0.02)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.02, 0.02)  # seconds of computing
         try:
-            for number in range(3):
+            for number in (1, 2):
                 app.url_map.add(Rule(f"/later/{number}", endpoint="index"))  # so that Werkzeug sorts its rules anew
                 assert ask(app, "/7", names="x-7").status == 204
                 add_exposed(preflight, app, f"X-Main-{number}")
-            while next(changes, None) is not None:  # a fast machine may be done before all signals came
-                pass
         finally:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-    kept = exposed(app)
-    assert {f"X-Main-{number}" for number in range(3)} <= kept
-    assert kept == {f"X-Main-{number}" for number in range(3)} | {f"X-Signal-{n}" for n in range(len(kept) - 3)}
+    assert exposed(app) == added
+    assert "X-Signal-1" in added
 
 
 @pytest.mark.timeout(60)
@@ -445,39 +444,51 @@ def test_headers_given_as_any_iterable_inside_a_flask_app(kind: Kind) -> None:
     assert get(app, origin=OTHER) == read(None, vary="Cookie, Origin")
 
 
-def flask_edge(allow_origins: Any) -> WSGIApplication:
-    app = new_app()
-    Preflight(app, allow_origins=allow_origins, allow_methods=["GET", "HEAD", "OPTIONS"])
+def flask_edge(allow_origins: Any, debug: bool = False) -> WSGIApplication:
+    app, preflight = new_app(), AnyPreflight(allow_origins=allow_origins)
+    preflight.init_app(app, allow_methods=["GET", "HEAD", "OPTIONS"], debug=debug)
     return app
 
 
-def wsgi_edge(allow_origins: Any) -> WSGIApplication:
-    return PreflightMiddleware(hello, Policy(allow_origins=allow_origins, allow_methods=["GET", "HEAD", "OPTIONS"]))
+def wsgi_edge(allow_origins: Any, debug: bool = False) -> WSGIApplication:
+    policy = Policy(allow_origins=allow_origins, allow_methods=["GET", "HEAD", "OPTIONS"])
+    return AnyMiddleware(hello, policy, debug=debug)  # type: ignore[no-any-return]
 
 
 EDGES = [pytest.param(flask_edge, id="flask"), pytest.param(wsgi_edge, id="wsgi")]
-Edge = Callable[[Any], "WSGIApplication"]
+Edge = Callable[..., "WSGIApplication"]
+Question = Callable[["WSGIApplication"], Answer]
+
+
+def new_fault() -> type[Exception]:
+    """Make an exception that was never logged, since the log tells each kind once a minute."""
+
+    class Fault(Exception):
+        pass
+
+    return Fault
 
 
 @pytest.mark.parametrize("edge", EDGES)
 @pytest.mark.parametrize(
     ("name", "question", "expected"),
     [
-        pytest.param("preflight_granted", lambda app: ask(app), granted(), id="granted"),
-        pytest.param("preflight_refused", lambda app: ask(app, origin=OTHER), REFUSED, id="refused"),
-        pytest.param("request_allowed", lambda app: get(app), read(), id="allowed"),
-        pytest.param("request_refused", lambda app: get(app, origin=OTHER), read(None), id="refused, actual"),
+        pytest.param("preflight_granted", ask, granted(), id="granted"),
+        pytest.param("preflight_refused", functools.partial(ask, origin=OTHER), REFUSED, id="refused"),
+        pytest.param("request_allowed", get, read(), id="allowed"),
+        pytest.param("request_refused", functools.partial(get, origin=OTHER), read(None), id="refused, actual"),
     ],
 )
 def test_a_receiver_that_raises_changes_no_answer(
-    edge: Edge, name: str, question: Callable[[WSGIApplication], Answer], expected: Answer, caplog: Any
+    edge: Edge, name: str, question: Question, expected: Answer, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = edge([PAGE])
     calls = []
+    fault = new_fault()
 
     def receive(sender: object, **given: object) -> None:
         calls.append(sorted(given))
-        raise RuntimeError("from the receiver")
+        raise fault("from the receiver")
 
     observed: Signal = getattr(flask_preflight, name)
     with observed.connected_to(receive):
@@ -500,41 +511,34 @@ class Broken(logging.Handler):
         raise OSError("from the handler")
 
 
-def failing_check(origin: str, environ: dict[str, Any]) -> bool:
-    raise LookupError(origin)
-
-
 @pytest.fixture
 def broken_handler() -> Iterator[Broken]:
     logger, handler = logging.getLogger("flask_preflight"), Broken()
     level = logger.level
     logger.setLevel(logging.DEBUG)
-    logger.addHandler(handler)
     yield handler
     logger.removeHandler(handler)
     logger.setLevel(level)
 
 
 @pytest.mark.parametrize("edge", EDGES)
-@pytest.mark.parametrize(
-    ("allow_origins", "question", "expected"),
-    [
-        pytest.param([PAGE], lambda app: ask(app, origin=OTHER), REFUSED, id="refused"),
-        pytest.param([PAGE], lambda app: get(app, origin=OTHER), read(None), id="refused, actual"),
-        pytest.param(failing_check, lambda app: ask(app), REFUSED, id="a check that raises"),
-        pytest.param(failing_check, lambda app: get(app), read(None), id="a check that raises, actual"),
-    ],
-)
+@pytest.mark.parametrize("debug", [pytest.param(True, id="debug"), pytest.param(False, id="production")])
+@pytest.mark.parametrize("fails", [pytest.param(True, id="a check that raises"), pytest.param(False, id="a list")])
+@pytest.mark.parametrize("question", [pytest.param(ask, id="preflight"), pytest.param(get, id="GET")])
 def test_a_log_handler_that_raises_changes_no_answer(
-    edge: Edge,
-    allow_origins: Any,
-    question: Callable[[WSGIApplication], Answer],
-    expected: Answer,
-    broken_handler: Broken,
+    edge: Edge, debug: bool, fails: bool, question: Question, broken_handler: Broken
 ) -> None:
-    app = edge(allow_origins)
+    fault = new_fault()
+
+    def check(origin: str, environ: dict[str, Any]) -> bool:
+        raise fault(origin)
+
+    app = edge(check if fails else [OTHER], debug)
+    expected = question(app)
+    assert expected.allowed_origin is None
+    logging.getLogger("flask_preflight").addHandler(broken_handler)
     assert question(app) == expected
-    assert broken_handler.calls > 0
+    assert broken_handler.calls > 0 or not debug  # where not every refusal is logged
 
 
 def negotiated(policy: Policy) -> None:
@@ -560,7 +564,7 @@ def overridden(policy: Policy) -> None:
 
 
 def marks_merged(policy: Policy) -> None:
-    policy.override(allow_headers=[..., "X-A"]).override(allow_origins=[..., ADMIN])
+    policy.override(allow_headers=[..., "X-A"]).override(expose_headers=[..., "ETag"])
 
 
 @pytest.mark.parametrize("use", [negotiated, matched, answered_by_middleware, overridden, marks_merged])
@@ -642,10 +646,9 @@ POLICY = Policy(allow_origins=[PAGE])
     [
         pytest.param(lambda: AnyPreflight(BLUEPRINT), "cors_blueprint", id="Preflight(blueprint)"),
         pytest.param(lambda: AnyPreflight().init_app(BLUEPRINT), "cors_blueprint", id="init_app(blueprint)"),
-        pytest.param(lambda: AnyPreflight(Dash()), r"\.server", id="Preflight(dash)"),
-        pytest.param(lambda: AnyPreflight().init_app(Dash()), r"\.server", id="init_app(dash)"),
+        pytest.param(lambda: AnyPreflight(Dash()), r"\bserver\b", id="Preflight(dash)"),
+        pytest.param(lambda: AnyPreflight().init_app(Dash()), r"\bserver\b", id="init_app(dash)"),
         pytest.param(lambda: AnyPreflight().init_app(None), "Flask", id="init_app(None)"),
-        pytest.param(lambda: AnyPreflight().init_app(), "app", id="init_app()"),
         pytest.param(lambda: AnyPreflight(False), "Flask", id="Preflight(False)"),
         pytest.param(lambda: AnyPreflight(0), "Flask", id="Preflight(0)"),
         pytest.param(lambda: AnyPreflight([]), "allow_origins=", id="Preflight([])"),
@@ -655,7 +658,6 @@ POLICY = Policy(allow_origins=[PAGE])
         pytest.param(lambda: AnyPreflight(new_app(), "*"), "allow_origins=", id="Preflight(app, '*')"),
         pytest.param(lambda: AnyPreflight().init_app(new_app(), [PAGE]), "allow_origins=", id="init_app(app, origins)"),
         pytest.param(lambda: AnyMiddleware(hello, allow_origins=[PAGE]), r"Policy\(", id="middleware, keywords"),
-        pytest.param(lambda: AnyMiddleware(hello), "Policy", id="middleware, no policy"),
         pytest.param(lambda: AnyMiddleware(hello, None), "Policy", id="middleware, None"),
         pytest.param(lambda: AnyMiddleware(hello, [PAGE]), r"Policy", id="middleware, origins"),
         pytest.param(lambda: AnyMiddleware(hello, "*"), "Policy", id="middleware, '*'"),
@@ -1106,7 +1108,7 @@ def test_origins_from_the_environment(value: str, allowed: list[str], monkeypatc
         pytest.param("ALLOW_HEADERS", '["X-A"]', granted(names="X-A"), id="headers in JSON"),
         pytest.param("ALLOW_HEADERS", '["...", "X-A"]', granted(names="Content-Type, X-A"), id="ellipsis in JSON"),
         pytest.param("ALLOW_HEADERS", "...,X-A", granted(names="Content-Type, X-A"), id="ellipsis by commas"),
-        pytest.param("ALLOW_METHODS", "PUT,GET", granted(methods="GET, HEAD, PUT"), id="methods by commas"),
+        pytest.param("ALLOW_METHODS", "PUT,GET", granted(methods="GET, HEAD"), id="methods by commas"),
         pytest.param("ALLOW_METHODS", "GET", granted(methods="GET, HEAD"), id="one method"),
         pytest.param("MAX_AGE", "6e2", granted(max_age="600"), id="whole float"),
         pytest.param("MAX_AGE", "60.0", granted(max_age="60"), id="whole float with a point"),
