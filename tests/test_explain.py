@@ -1,7 +1,8 @@
-"""Refusals in words: complete sentences, nothing of a stranger's raw, and debug answers that refuse all the same."""
+"""Refusals in words: complete sentences, escaped input, and debug answers that still refuse."""
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,18 @@ from hypothesis import given
 from strategies import origins, policies
 from test_engine import ANYTHING, Visit, as_decided, listed, visited, visits
 
-from flask_preflight import Decision, Outcome, Policy, Reason, RequestFacts, negotiate
+from flask_preflight import Decision, Outcome, Policy, PolicyError, Reason, RequestFacts, negotiate
 from flask_preflight.engine import HeaderList, refuse_preflight
-from flask_preflight.explain import debug_answer, escape, describe_error, explain, nearest_origin
+from flask_preflight.explain import (
+    debug_answer,
+    debug_header,
+    describe_error,
+    escape,
+    explain,
+    nearest_origin,
+    refusal_line,
+)
+from flask_preflight.policy import PolicyChanges
 
 ORIGIN = "https://frontend.com"
 POLICY = Policy(
@@ -28,6 +38,10 @@ def preflight(method: str = "GET", wanted: str | None = None, origin: str = ORIG
 
 def broken(origin: str, environ: dict[str, Any]) -> bool:
     raise LookupError(f"no tenant for {origin}\nin the database")
+
+
+def needs_request(origin: str, environ: dict[str, Any]) -> bool:
+    raise RuntimeError("Working outside of request context.")
 
 
 def refuses(origin: str, environ: dict[str, Any]) -> bool:
@@ -95,6 +109,13 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         Reason.ORIGIN_NOT_ALLOWED,
         "The callable in allow_origins does not allow the origin 'https://frontend.com'.",
     ),
+    "callable needs a request": (
+        Policy(allow_origins=needs_request),
+        preflight(),
+        Reason.ORIGIN_CHECK_FAILED,
+        "The callable in allow_origins failed: 'RuntimeError: Working outside of request context.'. flask.request is"
+        " not available in it: use its second argument, the WSGI environ.",
+    ),
     "callable fails": (
         Policy(allow_origins=broken),
         preflight(),
@@ -144,6 +165,33 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         "Not allowed as request headers: 'x-a', 'authorization'. To allow it, add it to allow_headers, which allows"
         " Content-Type.",
     ),
+    "a header, where none is allowed": (
+        POLICY.override(allow_headers=[]),
+        preflight(wanted="x-a"),
+        Reason.HEADERS_NOT_ALLOWED,
+        "Not allowed as request header: 'x-a'. To allow it, add it to allow_headers, which allows nothing.",
+    ),
+    "a header of the server's answer": (
+        POLICY,
+        preflight(wanted="access-control-allow-origin,x-a"),
+        Reason.HEADERS_NOT_ALLOWED,
+        "Not allowed as request headers: 'access-control-allow-origin', 'x-a'. Drop 'access-control-allow-origin'"
+        " from the page's fetch(): no server can allow it.",
+    ),
+    "a forbidden header": (
+        POLICY,
+        preflight(wanted="x-a,cookie"),
+        Reason.HEADERS_NOT_ALLOWED,
+        "Not allowed as request headers: 'x-a', 'cookie'. Drop 'cookie' from the page's fetch(): no server can allow"
+        " it.",
+    ),
+    "more than ten headers": (
+        POLICY,
+        preflight(wanted=",".join(f"x-{number}" for number in range(10, 30))),
+        Reason.HEADERS_NOT_ALLOWED,
+        f"Not allowed as request headers: {', '.join(repr(f'x-{number}') for number in range(10, 20))}. To allow it,"
+        " add it to allow_headers, which allows Content-Type.",
+    ),
     "a header that '*' does not cover": (
         Policy(allow_origins=[ORIGIN], allow_headers="*"),
         preflight(wanted="x-a,authorization"),
@@ -161,18 +209,47 @@ def test_sentence(policy: Policy, facts: RequestFacts, reason: Reason, sentence:
     assert explain(policy, facts, decision) == sentence
 
 
-def test_what_only_routes_refuse_is_explained_too() -> None:
+def test_what_only_flask_refuses_is_explained_too() -> None:
     failed = refuse_preflight(Reason.ROUTING_FAILED, error=KeyError("x\n"))
     sentence = "A converter or redirect of the app's own failed for this URL: \"KeyError: 'x\\\\n'\"."
     assert explain(POLICY, preflight(), failed) == sentence
+    invalid = refuse_preflight(Reason.POLICY_INVALID, error=PolicyError([]))
+    sentence = "The policy of the view is not valid, so nothing is allowed: "
+    assert explain(POLICY, preflight(), invalid).startswith(sentence)
     nowhere = refuse_preflight(Reason.METHOD_NOT_ROUTED)
     sentence = "This URL has no route for 'DELETE'; there are GET, HEAD, PATCH."
     assert explain(POLICY, preflight("DELETE"), nowhere) == sentence
 
 
 def test_every_reason_has_its_sentence() -> None:
-    by_flask = {Reason.ROUTING_FAILED, Reason.METHOD_NOT_ROUTED}
+    by_flask = {Reason.ROUTING_FAILED, Reason.POLICY_INVALID, Reason.METHOD_NOT_ROUTED}
     assert {reason for _, _, reason, _ in SENTENCES.values()} == set(Reason) - by_flask
+
+
+ADVISED = {
+    **{name: row[:2] for name, row in SENTENCES.items()},
+    "http with credentials": (
+        Policy(allow_origins=[ORIGIN], allow_credentials=True),
+        preflight(origin="http://frontend.com"),
+    ),
+    "method in lower case that is not allowed in upper case either": (POLICY, preflight("put")),
+    "PATCH in lower case": (POLICY.override(allow_methods=["GET"]), preflight("patch")),
+}
+
+
+@pytest.mark.parametrize(("policy", "facts"), ADVISED.values(), ids=ADVISED)
+def test_no_advice_would_be_refused_by_the_policy(policy: Policy, facts: RequestFacts) -> None:
+    sentence = explain(policy, facts, negotiate(policy, facts))
+    for field, value in re.findall(r"(allow_\w+)=(\[.*?\])", sentence):
+        changes: PolicyChanges = {field: ast.literal_eval(value)}  # type: ignore[misc]
+        assert policy.override(**changes)
+    if "add it to allow_headers" in sentence:
+        names = [name for name in (facts.requested_headers or "").split(",") if not policy.allows_header(name)]
+        assert policy.override(allow_headers=[..., *names])
+    if "add it there" in sentence:
+        assert policy.override(allow_origins=[..., facts.origin or ""])
+    if "add it to allow_methods" in sentence:
+        assert policy.override(allow_methods=[..., facts.requested_method or ""])
 
 
 def test_a_refused_actual_request_is_explained_alike() -> None:
@@ -184,7 +261,7 @@ def test_a_refused_actual_request_is_explained_alike() -> None:
 @pytest.mark.parametrize(
     "facts", [preflight(), RequestFacts("GET", ORIGIN), RequestFacts("GET")], ids=["preflight", "actual", "no origin"]
 )
-def test_nothing_is_said_where_nothing_is_refused(facts: RequestFacts) -> None:
+def test_there_is_no_sentence_where_nothing_is_refused(facts: RequestFacts) -> None:
     assert explain(POLICY, facts, negotiate(POLICY, facts)) == ""
 
 
@@ -215,11 +292,14 @@ def test_nothing_is_said_where_nothing_is_refused(facts: RequestFacts) -> None:
         (["https://a.com"], "https://a.com.b.com", None),
         (["https://a.com"], "https://a.com/", None),
         (["https://a.com"], "null", None),
+        (["app://."], "app://.:1", ("app://.", "the port")),
+        (["app://"], "app://x", None),
+        (["moz-extension://*"], "moz-extension://x:1", None),
         ([], "https://a.com", None),
         ("*", "https://a.com", None),
         (refuses, "https://a.com", None),
     ],
-    ids=str,
+    ids=lambda value: value.__qualname__ if callable(value) else str(value),
 )
 def test_nearest_origin(listed: Any, sent: str, nearest: tuple[str, str] | None) -> None:
     assert nearest_origin(Policy(allow_origins=listed), sent) == nearest
@@ -230,7 +310,7 @@ def test_null_is_near_to_nothing() -> None:
     assert nearest_origin(policy, "https://null") is None
 
 
-def test_the_nearest_is_sought_among_a_thousand() -> None:
+def test_the_first_thousand_are_searched_for_the_nearest() -> None:
     policy = Policy(allow_origins=[f"https://{number:04}.com" for number in range(1001)])
     assert nearest_origin(policy, "https://0999.com:81") == ("https://0999.com", "the port")
     assert nearest_origin(policy, "https://1000.com:81") is None
@@ -245,7 +325,7 @@ def test_the_nearest_is_one_that_is_listed(policy: Policy, sent: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------
-# Strangers
+# What strangers send
 # ---------------------------------------------------------------------------------------
 
 
@@ -268,7 +348,7 @@ def test_escape(text: str, shown: str) -> None:
 
 
 @given(policies(), ANYTHING, ANYTHING, ANYTHING)
-def test_nothing_of_a_stranger_is_shown_raw_or_at_length(policy: Policy, origin: str, method: str, names: str) -> None:
+def test_what_strangers_send_is_escaped_and_shortened(policy: Policy, origin: str, method: str, names: str) -> None:
     # as much of the request is right as it takes to come to the next step
     good_origin = next((text for text in listed(policy) if "*" not in text), origin)
     good_method = next(iter(policy.methods), method)
@@ -279,10 +359,55 @@ def test_nothing_of_a_stranger_is_shown_raw_or_at_length(policy: Policy, origin:
         RequestFacts("OPTIONS", good_origin, good_method, names),
         RequestFacts("GET", origin),
     ):
-        sentence = explain(policy, facts, negotiate(policy, facts))
+        decision = negotiate(policy, facts)
+        sentence = explain(policy, facts, decision)
         assert sentence.isascii()
         assert sentence.isprintable()
         assert len(sentence) <= 4000
+        line = refusal_line(policy, facts, decision)
+        assert line.isascii()
+        assert line.isprintable()
+        assert len(line) <= 1000
+        if decision.reason is not None:
+            assert line[:900] == f"{decision.reason.value}; {sentence}"[:900]
+
+
+def test_the_line_of_a_refusal_has_at_most_a_thousand_characters() -> None:
+    names = [f"X-{number:04}" for number in range(250)]
+    policy = POLICY.override(allow_headers=names)
+    facts = preflight(wanted="x-a")
+    decision = negotiate(policy, facts)
+    line = refusal_line(policy, facts, decision)
+    assert len(line) == 1000
+    assert line.startswith("headers-not-allowed; Not allowed as request header: 'x-a'.")
+    assert line.endswith("...")
+    assert len(explain(policy, facts, decision)) > 1000
+    assert debug_header(policy, facts, decision) == ("CORS-Refused", line)
+
+
+@pytest.mark.parametrize(("count", "is_cut"), [(0, False), (1, True)])
+def test_a_line_is_cut_only_if_it_is_longer(count: int, is_cut: bool) -> None:
+    facts = preflight("DELETE")
+    spare = 1000 - len(refusal_line(POLICY.override(allow_methods=[..., "X"]), facts, refuse_by_method()))
+    policy = POLICY.override(allow_methods=[..., *(f"M{number:02}" for number in range(spare // 5 - 20))])
+    spare = 1000 - len(refusal_line(policy, facts, refuse_by_method()))
+    policy = policy.override(allow_methods=[..., *(f"N{number:02}" for number in range(spare // 5 - 5))])
+    spare = 1000 - len(refusal_line(policy, facts, refuse_by_method()))
+    policy = policy.override(allow_methods=[..., "Z" * (spare - 2 + count)])
+    line = refusal_line(policy, facts, refuse_by_method())
+    assert len(line) == 1000
+    assert line.endswith("...") == is_cut
+
+
+def refuse_by_method() -> Decision:
+    return refuse_preflight(Reason.METHOD_NOT_ALLOWED)
+
+
+def test_the_line_of_a_policy_in_unicode_is_ascii() -> None:
+    failed = refuse_preflight(Reason.POLICY_INVALID, error=ValueError("é\u2028"))
+    line = refusal_line(POLICY, preflight(), failed)
+    assert line.isascii()
+    assert line.isprintable()
 
 
 class Unspeakable(Exception):
@@ -347,14 +472,18 @@ DEBUG_ANSWERS: dict[str, tuple[RequestFacts, int, HeaderList]] = {
 @pytest.mark.parametrize(("facts", "status", "headers"), DEBUG_ANSWERS.values(), ids=DEBUG_ANSWERS)
 def test_debug_answer(facts: RequestFacts, status: int, headers: HeaderList) -> None:
     decision = negotiate(POLICY, facts)
-    assert debug_answer(POLICY, facts, decision) == (status, headers, f"{explain(POLICY, facts, decision)}\n")
+    assert decision.reason is not None
+    sentence = explain(POLICY, facts, decision)
+    header = ("CORS-Refused", f"{decision.reason.value}; {sentence}")
+    assert debug_answer(POLICY, facts, decision) == (status, (*headers, header), f"{sentence}\n")
 
 
 def test_debug_answer_where_the_callable_failed() -> None:
     policy = Policy(allow_origins=broken)
     decision = negotiate(policy, preflight())
-    text = f"{explain(policy, preflight(), decision)}\n"
-    assert debug_answer(policy, preflight(), decision) == (403, (VARY,), text)
+    sentence = explain(policy, preflight(), decision)
+    header = ("CORS-Refused", f"origin-check-failed; {sentence}")
+    assert debug_answer(policy, preflight(), decision) == (403, (VARY, header), f"{sentence}\n")
 
 
 @given(visits())
