@@ -1,4 +1,4 @@
-"""The Fetch standard's words, held against tables copied from its text and spelled as there."""
+"""The names and grammar of the Fetch standard, compared with tables that are copied from its text."""
 
 from __future__ import annotations
 
@@ -188,6 +188,7 @@ def test_names_of_the_protocol() -> None:
         fetch.ALLOW_HEADERS,
         fetch.MAX_AGE,
         fetch.EXPOSE_HEADERS,
+        fetch.TIMING_ALLOW_ORIGIN,
         fetch.VARY,
         fetch.WILDCARD,
         fetch.NULL_ORIGIN,
@@ -201,6 +202,7 @@ def test_names_of_the_protocol() -> None:
         "Access-Control-Allow-Headers",
         "Access-Control-Max-Age",
         "Access-Control-Expose-Headers",
+        "Timing-Allow-Origin",
         "Vary",
         "*",
         "null",

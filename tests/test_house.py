@@ -1,8 +1,9 @@
-"""How the house is built: the layers, the version, what an import costs, what lies at the top."""
+"""How the package is built: the layers, the version, what an import costs, which files are at the top level."""
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import shutil
 import subprocess
@@ -17,25 +18,33 @@ import flask_preflight
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(flask_preflight.__file__).parent
 
-# module: (what it may import of ours, and of others beside the standard library)
+# module: (what it imports of ours, and of others beside the standard library). Each imports only modules above it.
 LAYERS = {
+    # the protocol
     "fetch": ("", ""),
     "problems": ("", ""),
-    "memory": ("", ""),
-    "origin": ("fetch problems memory", "idna publicsuffixlist"),
-    "policy": ("fetch problems origin", ""),
-    "engine": ("fetch origin policy", ""),
-    "answers": ("fetch memory origin policy engine", ""),
+    "origin": ("fetch", "publicsuffixlist"),
+    "spelling": ("fetch problems origin", "idna"),
+    "checks": ("fetch problems origin spelling", ""),
+    "policy": ("fetch problems origin checks", ""),
+    "engine": ("fetch origin checks policy", ""),
     "explain": ("fetch origin policy engine", ""),
-    "wsgi": ("fetch memory origin policy engine answers explain", ""),
+    # any WSGI app
+    "responses": ("fetch origin policy engine", ""),
+    "journal": ("policy engine explain", "blinker"),
+    "wsgi": ("policy engine explain responses journal", ""),
+    "paths": ("policy", ""),
+    # Flask
     "marks": ("policy", "flask"),
-    "routes": ("fetch problems memory policy engine answers marks", "flask werkzeug"),
-    "extension": ("fetch problems memory origin policy engine answers explain wsgi routes", "blinker flask werkzeug"),
-    # The tests' judge: it knows the standard's words and nothing of what it judges.
+    "routes": ("problems policy engine journal marks", "flask werkzeug"),
+    "door": ("wsgi routes", "flask"),
+    "config": ("problems policy", ""),
+    "extension": ("problems policy engine responses journal wsgi routes door config", "flask"),
+    # The judge of the tests knows only the standard's words, and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),
     "pytest_plugin": ("browser", "pytest"),
-    # The door, which opens each room when it is asked for.
-    "__init__": ("problems policy engine wsgi marks extension", ""),
+    # The public names, each imported when it is used.
+    "__init__": ("problems policy engine journal wsgi paths marks extension", ""),
 }
 
 # Type checkers bring them along; no run-time dependency does.
@@ -43,7 +52,7 @@ TYPES_ONLY = {"_typeshed", "typing_extensions"}
 
 
 def imported(source: str) -> Iterator[str]:
-    """Yield the absolute dotted name of everything that a file of the package imports."""
+    """Yield the dotted name of everything that a file of the package imports."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -52,8 +61,8 @@ def imported(source: str) -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def rooms(source: str) -> tuple[set[str], set[str]]:
-    """Tell which own modules and which third parties a file imports."""
+def split_imports(source: str) -> tuple[set[str], set[str]]:
+    """Which modules of ours and which of others a file imports."""
     ours, others = set[str](), set[str]()
     for name in imported(source):
         top, _, rest = name.partition(".")
@@ -65,14 +74,17 @@ def rooms(source: str) -> tuple[set[str], set[str]]:
     return ours, others - sys.stdlib_module_names - TYPES_ONLY
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.name))
-def test_each_file_imports_only_the_layers_below(path: Path) -> None:
-    module = path.relative_to(PACKAGE).with_suffix("").as_posix()
-    assert module in LAYERS, "a new file needs a row in the table"
-    ours, others = rooms(path.read_text(encoding="utf-8"))
-    allowed_ours, allowed_others = LAYERS[module]
-    assert ours <= set(allowed_ours.split())
-    assert others <= set(allowed_others.split())
+def test_every_file_has_its_layer() -> None:
+    files = {path.relative_to(PACKAGE).with_suffix("").as_posix() for path in PACKAGE.rglob("*.py")}
+    assert files == set(LAYERS)
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_each_file_imports_what_the_table_says_and_only_layers_above(module: str) -> None:
+    ours, others = split_imports((PACKAGE / f"{module}.py").read_text(encoding="utf-8"))
+    assert (ours, others) == tuple(set(names.split()) for names in LAYERS[module])
+    above = itertools.takewhile(lambda name: name != module, LAYERS)
+    assert ours <= set(above)
 
 
 @pytest.mark.parametrize(
@@ -84,12 +96,13 @@ def test_each_file_imports_only_the_layers_below(path: Path) -> None:
         ("from flask_preflight import fetch, Policy", {"fetch", "__init__"}, set()),
         ("from . import origin", {"origin"}, set()),
         ("from .policy import Policy", {"policy"}, set()),
+        ("from flask_preflight.policy import Policy", {"policy"}, set()),
         ("def f():\n    from werkzeug import Request", set(), {"werkzeug"}),
         ("if TYPE_CHECKING:\n    from _typeshed.wsgi import WSGIApplication", set(), set()),
     ],
 )
 def test_no_spelling_of_an_import_escapes(source: str, ours: set[str], others: set[str]) -> None:
-    assert rooms(source) == (ours, others)
+    assert split_imports(source) == (ours, others)
 
 
 def test_version_is_the_newest_in_the_changelog() -> None:
@@ -98,16 +111,73 @@ def test_version_is_the_newest_in_the_changelog() -> None:
     assert newest[1] == flask_preflight.__version__
 
 
-def test_importing_the_package_imports_no_third_party() -> None:
-    code = "import sys, flask_preflight; print(*sys.modules)"
+def modules_after(code: str) -> set[str]:
+    """The names of all modules that are imported in a new process after *code*."""
+    code = f"import sys\n{code}\nprint(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert not {"flask", "werkzeug", "blinker", "idna", "publicsuffixlist"} & set(result.stdout.split())
+    return set(result.stdout.split())
+
+
+OTHERS = {"blinker", "flask", "idna", "publicsuffixlist", "werkzeug"}
+
+
+def ours_of(modules: set[str]) -> set[str]:
+    return {name for name in modules if name.split(".")[0] == "flask_preflight"}
+
+
+def test_importing_the_package_imports_nothing_further() -> None:
+    modules = modules_after("import flask_preflight")
+    assert ours_of(modules) == {"flask_preflight"}
+    assert not OTHERS & modules
+
+
+def test_importing_the_pytest_plugin_imports_nothing_further_of_ours() -> None:
+    modules = modules_after("import flask_preflight.pytest_plugin")
+    assert ours_of(modules) == {"flask_preflight", "flask_preflight.pytest_plugin"}
+    assert not OTHERS & modules
+
+
+def test_plain_wsgi_use_imports_neither_flask_nor_werkzeug() -> None:
+    code = """
+from flask_preflight import PreflightMiddleware, Policy, by_path
+app = PreflightMiddleware(lambda environ, start_response: [], by_path({"/": Policy(allow_origins=["https://a.com"])}))
+environ = {"REQUEST_METHOD": "OPTIONS", "HTTP_ORIGIN": "https://b.com", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "GET"}
+app(environ, print)
+app({"REQUEST_METHOD": "GET"}, print)
+"""
+    modules = modules_after(
+        f"import contextlib, io\nwith contextlib.redirect_stdout(io.StringIO()):\n    exec({code!r})"
+    )
+    assert OTHERS & modules <= {"blinker"}
+    flask = {f"flask_preflight.{name}" for name in ("marks", "routes", "door", "config", "extension", "browser")}
+    assert not flask & modules
+
+
+PUBLIC = """
+    Decision ExtensionHost Outcome Policy PolicyError Preflight PreflightMiddleware Reason RequestFacts by_path
+    cors_blueprint cors_exempt cors_route negotiate preflight_granted preflight_refused request_allowed request_refused
+"""
+
+
+def test_public_names() -> None:
+    assert flask_preflight.__all__ == PUBLIC.split()
+    for name in flask_preflight.__all__:
+        assert getattr(flask_preflight, name) is getattr(flask_preflight, name)
+    names: dict[str, object] = {}
+    exec("from flask_preflight import *", names)
+    assert set(PUBLIC.split()) <= set(names)
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError) as caught:
+        getattr(flask_preflight, "nonsense")  # noqa: B009
+    assert str(caught.value) == "module 'flask_preflight' has no attribute 'nonsense'"
 
 
 def top_level() -> set[str]:
-    """Name what lies beside this folder: what git tracks, or, in an unpacked sdist, what was not built."""
+    """The files and folders beside this folder: those in git, or, in an unpacked sdist, those that were not built."""
     if (ROOT / ".git").exists() and shutil.which("git"):
-        command = ["git", "-c", "safe.directory=*", "ls-files"]  # whoever owns the clone
+        command = ["git", "-c", "safe.directory=*", "ls-files"]  # the clone may have any owner
         listing = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         return {line.split("/")[0] for line in listing.stdout.splitlines()}
     built = {"PKG-INFO", "build", "dist", *(path.name for path in ROOT.glob("*.egg-info"))}
