@@ -82,12 +82,16 @@ def _check_function(function: object, report: Report) -> None:
     if _is_async(function):
         report(make_flaw(function, "async-callable"))
         return
+    is_plain = inspect.isroutine(function) or isinstance(function, partial)
     try:
-        inspect.signature(function).bind("https://example.com", {})  # type: ignore[arg-type]
+        # of the method: `inspect` compares what it gets, and an object may compare in its own way
+        signature = inspect.signature(function if is_plain else function.__call__)  # type: ignore[operator, arg-type]
+    except (TypeError, ValueError):  # it has none, as some built-in functions
+        return
+    try:
+        signature.bind("https://example.com", {})
     except TypeError:
         report(make_flaw(function, "callable-signature"))
-    except ValueError:  # it does not tell its signature, as some built-in functions
-        return
 
 
 def _is_async(function: object) -> bool:

@@ -66,27 +66,50 @@ REFUSAL: Final = make_answer(403, (VARY_PREFLIGHT,), "This CORS preflight is ref
 _ANY_ORIGIN: Final = "https://any-origin.invalid"
 
 
-class _Prepared:
-    """What depends on one policy alone, kept with it."""
+class Responses:
+    """What is sent under one policy.
+
+    *asks* is whether a callable decides about origins: then `preflight` and `actual` must not be called. *others* is what
+    is added to the response to a request without an origin, or of an origin that is not allowed.
+    """
 
     def __init__(self, policy: Policy) -> None:
         origins = policy.allow_origins
-        is_public = policy.allows_any_origin
+        self.is_public = policy.allows_any_origin
         self.asks = callable(origins)
-        self.match = origins.match if isinstance(origins, Origins) else _match_any
-        # A twin of the policy is asked: if the cache referred to the policy itself, the two would keep each other
-        # alive.
-        twin = policy.twin(allow_origins=origins if is_public else Origins([_ANY_ORIGIN]))
-        self.grant = lru_cache(maxsize=_MOST_KEPT)(partial(_grant, twin))
-        self.grant_uncached = partial(_grant, twin)
-        self.others = negotiate(twin, RequestFacts("GET")).headers
+        self._allows_origin = _allow_any
+        if isinstance(origins, Origins):
+            self._allows_origin = origins.match if origins.patterns else origins.listed.__contains__
+        # A twin of the policy is asked: if the cache referred to the policy itself, they would keep each other alive.
+        twin = policy.twin(allow_origins=origins if self.is_public else Origins([_ANY_ORIGIN]))
+        self._twin = twin
+        self._grant_uncached = partial(_grant, twin)
+        self._grant = lru_cache(maxsize=_MOST_KEPT)(self._grant_uncached)
         allowed = negotiate(twin, RequestFacts("GET", _ANY_ORIGIN)).headers
-        self.names = tuple(name for name, value in allowed if value == _ANY_ORIGIN)
-        self.allowed = allowed[len(self.names) :]
-        self.constant = (fetch.ALLOW_ORIGIN, fetch.WILDCARD) if is_public else None
+        self._origin_headers = tuple(name for name, value in allowed if value == _ANY_ORIGIN)
+        self._allowed = allowed[len(self._origin_headers) :]
+        self.others = negotiate(twin, RequestFacts("GET")).headers
+
+    def preflight(self, environ: WSGIEnvironment) -> Answer:
+        """The answer to a preflight in production."""
+        origin, method = environ["HTTP_ORIGIN"], environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
+        headers = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+        if len(origin) > MAX_ORIGIN_LENGTH or not self._allows_origin(origin) or not allows_method(self._twin, method):
+            return REFUSAL
+        grant = self._grant if len(method) + len(headers) <= _LONGEST_KEY else self._grant_uncached
+        if not allows_headers(self._twin, headers):
+            return REFUSAL
+        status, granted = grant(method, headers)
+        return status, [(fetch.ALLOW_ORIGIN, fetch.WILDCARD if self.is_public else origin), *granted], ()
+
+    def actual(self, origin: str) -> HeaderList:
+        """What to add to the app's response to an actual request of *origin*."""
+        if len(origin) > MAX_ORIGIN_LENGTH or not self._allows_origin(origin):
+            return self.others
+        return (*[(name, origin) for name in self._origin_headers], *self._allowed)
 
 
-def _match_any(_: str) -> bool:
+def _allow_any(_: str) -> bool:
     return True
 
 
@@ -97,37 +120,10 @@ def _grant(policy: Policy, method: str, requested_headers: str) -> tuple[str, He
     return status, tuple(headers)
 
 
-def _prepare(policy: Policy) -> _Prepared:
-    prepared: _Prepared = policy.derived.setdefault("responses", _Prepared(policy))
-    return prepared
-
-
-def answer_preflight(policy: Policy, environ: WSGIEnvironment) -> Answer | None:
-    """The answer to a preflight in production; ``None`` if a callable must be asked about the origin."""
-    prepared: _Prepared = policy.derived.get("responses") or _prepare(policy)
-    if prepared.asks:
-        return None
-    origin, method = environ["HTTP_ORIGIN"], environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
-    headers = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-    if len(origin) > MAX_ORIGIN_LENGTH or not prepared.match(origin):
-        return REFUSAL
-    if not (allows_method(policy, method) and allows_headers(policy, headers)):
-        return REFUSAL
-    is_kept = len(method) + len(headers) <= _LONGEST_KEY
-    status, granted = (prepared.grant if is_kept else prepared.grant_uncached)(method, headers)
-    return status, [prepared.constant or (fetch.ALLOW_ORIGIN, origin), *granted], ()
-
-
-def response_headers(policy: Policy, origin: str | None) -> HeaderList | None:
-    """What to add to the app's response to an actual request; ``None`` if a callable must be asked about *origin*."""
-    prepared: _Prepared = policy.derived.get("responses") or _prepare(policy)
-    if origin is None or prepared.constant:
-        return prepared.others
-    if prepared.asks:
-        return None
-    if len(origin) > MAX_ORIGIN_LENGTH or not prepared.match(origin):
-        return prepared.others
-    return (*[(name, origin) for name in prepared.names], *prepared.allowed)
+def responses_of(policy: Policy) -> Responses:
+    """The responses of *policy*, made once and kept with it."""
+    kept: dict[str, Responses] = policy.derived
+    return kept.get("responses") or kept.setdefault("responses", Responses(policy))
 
 
 # ---------------------------------------------------------------------------------------

@@ -18,10 +18,9 @@ from flask_preflight.policy import Policy
 from flask_preflight.responses import (
     REFUSAL,
     Answer,
-    answer_preflight,
     decorate,
     make_answer,
-    response_headers,
+    responses_of,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +63,8 @@ class CorsLayer:
 
     def answer(self, policy: Policy, environ: WSGIEnvironment, route: Any = None) -> Answer:
         """The answer to a preflight under *policy*. *route* is what the edge knows of the request's route."""
-        answer = answer_preflight(policy, environ)
+        responses = responses_of(policy)
+        answer = None if responses.asks else responses.preflight(environ)
         if answer is REFUSAL:
             if not (self.debug or journal.preflight_refused.receivers or journal.tells_refusals(environ)):
                 return answer
@@ -85,8 +85,14 @@ class CorsLayer:
         self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any = None
     ) -> HeaderList:
         """What to add to the response to an actual request of *origin*."""
-        headers = response_headers(policy, origin)
-        if headers is not None and (origin is None or not self._is_response_watched(environ)):
+        responses = responses_of(policy)
+        if origin is None:
+            return responses.others
+        headers = None if responses.asks else responses.actual(origin)
+        if headers is responses.others and not responses.is_public:
+            if not (self.debug or journal.request_refused.receivers or journal.tells_refusals(environ)):
+                return headers
+        elif headers is not None and not journal.request_allowed.receivers:
             return headers
         facts = RequestFacts(environ.get("REQUEST_METHOD", ""), origin, environ=environ)
         decision = self.decide(policy, facts, route)
@@ -97,10 +103,6 @@ class CorsLayer:
                 decision = decision._replace(headers=(*decision.headers, debug_header(policy, facts, decision)))
         self._tell(policy, facts, decision, route)
         return decision.headers
-
-    def _is_response_watched(self, environ: WSGIEnvironment) -> bool:
-        signals = journal.request_allowed.receivers or journal.request_refused.receivers
-        return bool(signals) or self.debug or journal.tells_refusals(environ)
 
     def decide(self, policy: Policy, facts: RequestFacts, route: Any) -> Decision:
         """Negotiate, and log what a callable raised."""
@@ -136,7 +138,7 @@ class CorsLayer:
         if outer not in self._outer_layers:
             self._outer_layers.add(outer)
             text = f"{self!r} is inside {outer!r}, which acts on the same requests. Remove one of the two."
-            self.journal.log_once(logging.WARNING, ("stacked", type(self), type(outer)), text)
+            self.journal.log_once(logging.WARNING, ("stacked", id(outer)), text)
         return True
 
     def __repr__(self) -> str:
@@ -145,9 +147,8 @@ class CorsLayer:
 
 def respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
     """Send *answer*, in lists that a server may change."""
-    status, headers, body = answer
-    start_response(status, [*headers])
-    return [*body]
+    start_response(answer[0], [*answer[1]])
+    return [*answer[2]]
 
 
 class PreflightMiddleware(CorsLayer):
