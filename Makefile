@@ -15,7 +15,7 @@ demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
 
 # A part of the tests can't cover the whole, so with ARGS the coverage is only shown.
-test: .venv/test browsers
+test: .venv/test browsers wrk
 	$(bin)/coverage run -m pytest $(ARGS)
 	$(bin)/coverage report $(if $(strip $(ARGS)),--fail-under=0)
 
@@ -31,14 +31,14 @@ docs: .venv/docs
 	$(bin)/sphinx-build -q -W --keep-going -n -E -a docs build/docs
 	@echo "Open build/docs/index.html"
 
-# Minutes on a quiet machine; fails if a figure is missed, and writes the tables into docs/performance.md.
+# Takes about five minutes on an idle machine. Fails if a figure is missed. Writes the tables into docs/performance.md.
 bench: .venv/bench
 	$(bin)/python tests/benchmarks --write $(ARGS)
 
 bench-server: .venv/bench wrk
 	$(bin)/python tests/benchmarks --server --write $(ARGS)
 
-# Without it, the load comes from Python.
+# Without it, whole servers are not measured, and the test of that is skipped.
 wrk:
 	@command -v wrk >/dev/null || { $(apt) wrk; } || true
 

@@ -1,6 +1,6 @@
-"""How long CORS takes, ours and everybody's: ``make bench``, or ``python tests/benchmarks --help``.
+"""Measure what CORS costs: ``make bench``, or ``python tests/benchmarks --help``.
 
-How it is measured: `harness`. Who: `contenders`. What: `traffic` and `groups`. What is wanted: `figures`.
+How it is measured: `harness`. Who: `contenders`. What, and what is wanted: `groups`, `once`, and `servers`.
 """
 
 from __future__ import annotations
@@ -12,53 +12,64 @@ from pathlib import Path
 
 import groups
 import servers
-from figures import FIGURES, Results, judge, report
+from figures import Figure, conditions, figure_table, time_table
 from harness import Plan
+from once import NUMBERS
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
+FIGURES_MISSED = 3
 
 
 def main() -> int:
     options = _read_arguments()
-    plan = Plan(rounds=options.rounds, only=options.only, quick=options.quick)
-    if options.quick:
-        plan = plan._replace(rounds=1)
+    plan = Plan(options.quick)
     begun = time.monotonic()
-    if options.server:
-        text, missed = servers.report(plan), 0
-    else:
-        results = Results(*groups.run(plan))
-        text, missed = report(results), count_missed(results, plan)
+    figures, tables = servers.run(plan) if options.server else run(plan, options.only)
+    packages = ["Flask", "Werkzeug", "Flask-CORS", "gunicorn" if options.server else "wsgicors"]
+    text = "\n\n".join([conditions(*packages), figure_table(figures), *tables])
     print(text, end="\n\n")
-    if options.write:
+    if options.write and not options.only:
         write(text, "servers" if options.server else "figures")
-    seconds = f"after {time.monotonic() - begun:.0f} s"
-    print(seconds if options.server else f"{missed} of {len(FIGURES)} figures missed, {seconds}")
-    return 3 if missed else 0
+    missed = sum(not figure.is_reached for figure in figures)
+    print(f"{missed} of {len(figures)} figures missed, after {time.monotonic() - begun:.0f} s")
+    return FIGURES_MISSED if missed else 0
 
 
-def count_missed(results: Results, plan: Plan) -> int:
-    """How many figures were not reached; only a part of the cells need not tell all of them."""
-    verdicts = judge(results)
-    return sum(each.word != "reached" for each in verdicts if each.measured is not None or not plan.only)
+def run(plan: Plan, only: list[str]) -> tuple[list[Figure], list[str]]:
+    figures: list[Figure] = []
+    tables: list[str] = []
+    for name, times in groups.run([name for name in groups.GROUPS if name in only or not only], plan).items():
+        group = groups.GROUPS[name]
+        figures += group.figures(times)
+        tables.append(time_table(group.title, times, group.bare))
+    for name, measure in NUMBERS.items():
+        if name in only or not only:
+            figures += measure(plan)
+    return figures, tables
 
 
 def _read_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python tests/benchmarks", description="Exits with 3 if a figure is missed.")
-    parser.add_argument("--rounds", type=int, default=96, help="how often everything is timed (default: %(default)s)")
-    parser.add_argument(
-        "--only", default="", metavar="PART", help="only cells with PART in their name, as app=flask-ours/"
+    parser = argparse.ArgumentParser(
+        prog="python tests/benchmarks", description=f"Exits with {FIGURES_MISSED} if a figure is missed."
     )
-    parser.add_argument("--quick", action="store_true", help="see that everything works; no figure means anything then")
-    parser.add_argument("--server", action="store_true", help="whole servers on loopback instead")
     parser.add_argument(
-        "--write", action="store_true", help=f"write the tables into {PAGE.parent.name}/{PAGE.name} too"
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="GROUP",
+        choices=[*groups.GROUPS, *NUMBERS],
+        help="measure only these: %(choices)s",
+    )
+    parser.add_argument("--quick", action="store_true", help="check that everything works; the figures mean nothing")
+    parser.add_argument("--server", action="store_true", help="measure whole servers instead")
+    parser.add_argument(
+        "--write", action="store_true", help=f"also write the tables into docs/{PAGE.name}, unless --only is given"
     )
     return parser.parse_args()
 
 
 def write(text: str, part: str) -> None:
-    """Replace what stands between two marks of the page; all else on it is written by hand."""
+    """Replace the text between two marks of the page."""
     begin, end = f"<!-- {part}: made by tests/benchmarks -->", f"<!-- {part}: end -->"
     before, rest = PAGE.read_text(encoding="utf-8").split(begin)
     _, after = rest.split(end)

@@ -1,301 +1,206 @@
-"""Who is measured: the same small site, with the same policy, behind everybody's CORS.
+"""Who is measured: the same small site with the same policy, with this package, with other packages, and without CORS.
 
-A maker takes the origins that are allowed, patterns such as ``https://*.example.com`` among them, and returns the app.
-It raises `ModuleNotFoundError` where a peer is not installed; whoever it makes is left out then.
+*allowed* holds the origins that may read, among them patterns such as ``https://*.example.com``. Not all packages
+check the same: wsgicors checks neither method nor headers, and Flask-CORS refuses nothing, it omits headers.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import flask
-from traffic import CONVERTED, HEADERS, MAX_AGE, METHODS, PATH
+import flask_cors
+import wsgicors
+from flask import Flask
+from flask.views import MethodView
+from traffic import CONVERTED, HEADERS, MAX_AGE, METHODS, ORIGINS, PATH
 
 from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_route
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
-    from harness import ASGIApp, Environ
 
-Maker: TypeAlias = "Callable[[Sequence[str]], WSGIApplication]"
+# The rows of the tables
+CONSTANT = "constant answer"
+WSGI_ALONE = "WSGI app alone"
+VARY_ALONE = "WSGI app alone that sets `Vary`"
+WSGICORS = "wsgicors"
+MIDDLEWARE = "**`PreflightMiddleware`**"
+MIDDLEWARE_VARY = "**`PreflightMiddleware`**, the app sets `Vary`"
+FLASK_ALONE = "Flask alone"
+ROUTING = "Flask's routing alone"
+FLASK_CORS = "Flask-CORS"
+CROSS_ORIGIN = "Flask-CORS, `@cross_origin`, functions"
+CROSS_ORIGIN_METHODS = "Flask-CORS, `@cross_origin`, `MethodView`s"
+PREFLIGHT = "**`Preflight`**, one policy"
+VIEWS = "**`Preflight`**, a policy for each view, functions"
+METHOD_VIEWS = "**`Preflight`**, a policy for each method, `MethodView`s"
+CLIENT = "Werkzeug's test client, two requests"
+BROWSER = "**`Browser.fetch`**, with a preflight"
 
-# As pip calls them, for the versions in the table; the modules are imported by those who need them
-PEERS = ("wsgicors", "Flask-Cors", "django-cors-headers", "Django", "falcon", "starlette")
+OURS = {MIDDLEWARE, MIDDLEWARE_VARY, PREFLIGHT, VIEWS, METHOD_VIEWS, BROWSER}
 
-_PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "5")]
-_BODY = b"hello"
-
-
-def _split(allowed: Sequence[str]) -> tuple[list[str], list[str]]:
-    return [text for text in allowed if "*" not in text], [text for text in allowed if "*" in text]
-
-
-def _regexes(patterns: Iterable[str]) -> list[str]:
-    return [re.escape(pattern).replace(r"\*", r"[a-z0-9.-]+") for pattern in patterns]
+View: TypeAlias = Callable[..., Any]
+# Makes the decorator of a view that also allows this request header
+Decorate: TypeAlias = Callable[[str], Callable[[View], View]]
 
 
 # ---------------------------------------------------------------------------------------
-# The limits: no decision at all, and one made ad hoc
+# Any WSGI app
 # ---------------------------------------------------------------------------------------
 
 _ANSWER = [
-    ("Access-Control-Allow-Origin", "https://app.example.com"),
+    ("Access-Control-Allow-Origin", ORIGINS[0]),
     ("Access-Control-Allow-Methods", ", ".join(METHODS)),
     ("Access-Control-Allow-Headers", ", ".join(HEADERS)),
     ("Access-Control-Max-Age", str(MAX_AGE)),
     ("Vary", "Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
 ]
+_PLAIN = [("Content-Type", "text/plain; charset=utf-8"), ("Content-Length", "5")]
 
 
 def constant(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer without any decision. Python cannot do this faster."""
     start_response("204 No Content", _ANSWER)
     return []
 
 
-def minimal(allowed: Sequence[str]) -> WSGIApplication:
-    """All checks, for this one policy, by hand."""
-    exact, patterns = map(frozenset, _split(allowed))
-    suffixes = {pattern.replace("*", "") for pattern in patterns}
-    methods, headers = frozenset(METHODS), frozenset(name.lower() for name in HEADERS)
-    answer = tuple(_ANSWER[1:])
-    vary, vary_actual = [_ANSWER[-1]], ("Vary", "Origin")
-
-    def is_allowed(origin: str) -> bool:
-        if len(origin) > 320:
-            return False
-        if origin in exact:
-            return True
-        scheme, _, host = origin.partition("://")
-        while host:
-            _, _, host = host.partition(".")
-            if f"{scheme}://.{host}" in suffixes:
-                return True
-        return False
-
-    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        origin = environ.get("HTTP_ORIGIN")
-        method = environ.get("HTTP_ACCESS_CONTROL_REQUEST_METHOD")
-        if environ["REQUEST_METHOD"] != "OPTIONS" or origin is None or method is None:
-
-            def decorated(status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Any:
-                headers.append(vary_actual)
-                if origin is not None and is_allowed(origin):
-                    headers.append(("Access-Control-Allow-Origin", origin))
-                return start_response(status, headers, exc_info)
-
-            return plain(environ, decorated)
-        wanted = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-        if (
-            method in methods
-            and len(wanted) <= 4096
-            and is_allowed(origin)
-            and all(name.strip().lower() in headers for name in wanted.split(","))
-        ):
-            start_response("204 No Content", [("Access-Control-Allow-Origin", origin), *answer])
-        else:
-            start_response("403 Forbidden", vary)
-        return []
-
-    return app
-
-
-# ---------------------------------------------------------------------------------------
-# Around any WSGI app
-# ---------------------------------------------------------------------------------------
-
-
 def plain(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [*_PLAIN])
-    return [_BODY]
+    return [b"hello"]
 
 
 def with_vary(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [*_PLAIN, ("Vary", "Accept-Encoding")])
-    return [_BODY]
+    return [b"hello"]
 
 
-def policy(allowed: Sequence[str]) -> Policy:
-    return Policy(allow_origins=allowed, allow_methods=METHODS, allow_headers=HEADERS, max_age=MAX_AGE)
+def policy(allowed: Sequence[str] = ORIGINS, max_age: int = MAX_AGE) -> Policy:
+    return Policy(allow_origins=allowed, allow_methods=METHODS, allow_headers=HEADERS, max_age=max_age)
 
 
-def ours(allowed: Sequence[str], app: WSGIApplication = plain) -> WSGIApplication:
+def middleware(allowed: Sequence[str] = ORIGINS, app: WSGIApplication = plain) -> WSGIApplication:
     return PreflightMiddleware(app, policy(allowed))
 
 
-def wsgicors(allowed: Sequence[str], app: WSGIApplication = plain) -> WSGIApplication:
-    options = {
-        "origin": " ".join(allowed),
-        "methods": ", ".join(METHODS),
-        "headers": ", ".join(HEADERS),
-        "maxage": str(MAX_AGE),
-    }
-    around: WSGIApplication = import_module("wsgicors").CORS(app, **options)
-    return around
+def with_wsgicors() -> WSGIApplication:
+    app: WSGIApplication = wsgicors.CORS(
+        plain, origin=" ".join(ORIGINS), methods=", ".join(METHODS), headers=", ".join(HEADERS), maxage=str(MAX_AGE)
+    )
+    return app
 
 
 # ---------------------------------------------------------------------------------------
 # Flask
 # ---------------------------------------------------------------------------------------
 
+_RULES = {"data": PATH, "item": CONVERTED}
 
-def flask_alone() -> flask.Flask:
-    app = flask.Flask("site")
 
-    def data(**values: object) -> str:
-        return "hello"
+def function_views(decorate: Decorate = lambda header: lambda view: view) -> Flask:
+    app = Flask("site")
 
-    app.add_url_rule(PATH, view_func=data, methods=["GET", "PUT", "POST", "DELETE"])
-    app.add_url_rule(CONVERTED, "converted", data, methods=["GET", "PUT", "POST", "DELETE"])
+    def make_view() -> View:
+        return lambda **values: "hello"
+
+    for endpoint, rule in _RULES.items():
+        app.add_url_rule(rule, endpoint, decorate("X-View")(make_view()), methods=[*METHODS, "PATCH"])
     return app
 
 
-def flask_ours(allowed: Sequence[str]) -> WSGIApplication:
-    app = flask_alone()
-    Preflight(app, allow_origins=allowed, allow_headers=HEADERS, max_age=MAX_AGE)
+def method_views(
+    decorate: Decorate = lambda header: lambda view: view,
+    decorate_class: Callable[[type[MethodView]], object] = lambda view_class: None,
+) -> Flask:
+    app = Flask("site")
+
+    class Data(MethodView):
+        @decorate("X-Read")
+        def get(self, **values: object) -> str:
+            return "hello"
+
+        @decorate("X-Write")
+        def put(self, **values: object) -> str:
+            return "hello"
+
+        @decorate("X-Write")
+        def post(self, **values: object) -> str:
+            return "hello"
+
+        @decorate("X-Delete")
+        def delete(self, **values: object) -> str:
+            return "hello"
+
+        def patch(self, **values: object) -> str:
+            return "hello"
+
+    decorate_class(Data)
+    for endpoint, rule in _RULES.items():
+        app.add_url_rule(rule, view_func=Data.as_view(endpoint))
     return app
 
 
-def flask_ours_by_route(allowed: Sequence[str]) -> WSGIApplication:
-    app = flask_alone()
-    for view in app.view_functions.values():
-        cors_route(allow_headers=[..., "X-Requested-With"], max_age=MAX_AGE)(view)
-    Preflight(app, allow_origins=allowed, allow_headers=HEADERS[:2])
+def routing(app: Flask) -> WSGIApplication:
+    """Return what Flask itself does to find a view, and nothing else."""
+
+    def route(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        adapter = app.create_url_adapter(app.request_class(environ))
+        if adapter is None:
+            raise RuntimeError("no adapter for this request")
+        adapter.match(method=environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"], return_rule=True)
+        return ()
+
+    return route
+
+
+def with_preflight(app: Flask, allowed: Sequence[str] = ORIGINS) -> Flask:
+    Preflight(app, allow_origins=allowed, allow_methods=METHODS, allow_headers=HEADERS, max_age=MAX_AGE)
     return app
 
 
-def _flask_cors_options(allowed: Sequence[str]) -> dict[str, Any]:
-    exact, patterns = _split(allowed)
-    return {
-        "origins": [*exact, *map(re.compile, _regexes(patterns))],
-        "methods": METHODS,
-        "allow_headers": HEADERS,
-        "max_age": MAX_AGE,
-    }
+def mark(header: str) -> Callable[[View], View]:
+    return cors_route(allow_headers=[..., header])
 
 
-def flask_cors(allowed: Sequence[str]) -> WSGIApplication:
-    app = flask_alone()
-    import_module("flask_cors").CORS(app, **_flask_cors_options(allowed))
+def with_flask_cors(allowed: Sequence[str] = ORIGINS) -> Flask:
+    app = function_views()
+    flask_cors.CORS(app, **_flask_cors_options(allowed, HEADERS))
     return app
 
 
-def flask_cross_origin(allowed: Sequence[str]) -> WSGIApplication:
-    app = flask.Flask("site")
-
-    @app.route(PATH, methods=["GET", "PUT", "POST", "DELETE"])
-    @import_module("flask_cors").cross_origin(**_flask_cors_options(allowed))  # type: ignore[untyped-decorator]
-    def data() -> str:
-        return "hello"
-
-    return app
+def cross_origin(header: str) -> Callable[[View], View]:
+    options = _flask_cors_options(ORIGINS, [*HEADERS, header])
+    decorator: Callable[[View], View] = flask_cors.cross_origin(**options)
+    return decorator
 
 
-def flask_by_hand(allowed: Sequence[str]) -> WSGIApplication:
-    """As people write it: Flask's own answer to OPTIONS, and some headers on everything."""
-    app = flask_alone()
-    origins = frozenset(allowed)
-
-    @app.after_request
-    def add_headers(response: flask.Response) -> flask.Response:
-        origin = flask.request.headers.get("Origin")
-        if origin in origins:
-            response.headers["Access-Control-Allow-Origin"] = origin
-            if flask.request.method == "OPTIONS":
-                response.headers["Access-Control-Allow-Methods"] = ", ".join(METHODS)
-                response.headers["Access-Control-Allow-Headers"] = ", ".join(HEADERS)
-                response.headers["Access-Control-Max-Age"] = str(MAX_AGE)
-        response.vary.add("Origin")
-        return response
-
-    return app
+def cross_origin_class(view_class: type[MethodView]) -> None:
+    """Decorate the class: Flask-CORS answers no preflights for decorated methods, nor with Flask's own OPTIONS."""
+    view_class.decorators = [cross_origin("X-Write")]
+    view_class.provide_automatic_options = False
 
 
-def flask_wsgicors(allowed: Sequence[str]) -> WSGIApplication:
-    return wsgicors(allowed, flask_alone())
+def _flask_cors_options(allowed: Sequence[str], headers: Sequence[str]) -> dict[str, Any]:
+    exact = [text for text in allowed if "*" not in text]
+    patterns = [re.compile(re.escape(text).replace(r"\*", "[a-z0-9.-]+")) for text in allowed if "*" in text]
+    return {"origins": [*exact, *patterns], "methods": METHODS, "allow_headers": headers, "max_age": MAX_AGE}
 
 
-# ---------------------------------------------------------------------------------------
-# Other frameworks
-# ---------------------------------------------------------------------------------------
-
-
-@cache
-def _django_settings() -> Any:
-    import_module("corsheaders")  # before anything is configured, if it is not there
-    settings = import_module("django.conf").settings
-    urls = type(import_module("django"))("site_urls")
-    http, path = import_module("django.http"), import_module("django.urls").path
-    urls.urlpatterns = [path(PATH.lstrip("/"), lambda request: http.HttpResponse("hello", content_type="text/plain"))]  # type: ignore[attr-defined]
-    settings.configure(
-        ALLOWED_HOSTS=["*"],
-        ROOT_URLCONF=urls,
-        SECRET_KEY="none",
-        INSTALLED_APPS=["corsheaders"],
-        MIDDLEWARE=[],
-        CORS_ALLOW_METHODS=METHODS,
-        CORS_ALLOW_HEADERS=[name.lower() for name in HEADERS],
-        CORS_PREFLIGHT_MAX_AGE=MAX_AGE,
-    )
-    return settings
-
-
-def _django(allowed: Sequence[str], middleware: list[str]) -> WSGIApplication:
-    settings = _django_settings()
-    settings.MIDDLEWARE = middleware  # read once, when the app is made
-    settings.CORS_ALLOWED_ORIGINS = list(allowed)  # read at each request
-    app: WSGIApplication = import_module("django.core.wsgi").get_wsgi_application()
-    return app
-
-
-def django_alone() -> WSGIApplication:
-    return _django((), [])
-
-
-def django_cors_headers(allowed: Sequence[str]) -> WSGIApplication:
-    return _django(allowed, ["corsheaders.middleware.CorsMiddleware"])
-
-
-def _falcon(middleware: list[Any]) -> WSGIApplication:
-    falcon = import_module("falcon")
-
-    class Data:
-        def on_get(self, request: Any, response: Any) -> None:
-            response.text = "hello"
-
-        on_put = on_post = on_delete = on_get
-
-    app = falcon.App(middleware=middleware)
-    app.add_route(PATH, Data())
-    site: WSGIApplication = app
-    return site
-
-
-def falcon_alone() -> WSGIApplication:
-    return _falcon([])
-
-
-def falcon_cors(allowed: Sequence[str]) -> WSGIApplication:
-    return _falcon([import_module("falcon").CORSMiddleware(allow_origins=allowed)])
-
-
-async def asgi_alone(scope: Environ, receive: ASGIApp, send: ASGIApp) -> None:
-    headers = [(name.lower().encode(), value.encode()) for name, value in _PLAIN]
-    await send({"type": "http.response.start", "status": 200, "headers": headers})
-    await send({"type": "http.response.body", "body": _BODY})
-
-
-def starlette(allowed: Sequence[str]) -> ASGIApp:
-    exact, patterns = _split(allowed)
-    around: ASGIApp = import_module("starlette.middleware.cors").CORSMiddleware(
-        asgi_alone,
-        allow_origins=exact,
-        allow_origin_regex="|".join(_regexes(patterns)) or None,
-        allow_methods=METHODS,
-        allow_headers=HEADERS,
-        max_age=MAX_AGE,
-    )
-    return around
+# The contenders that need no argument, by their row
+APPS: dict[str, Callable[[], WSGIApplication]] = {
+    CONSTANT: lambda: constant,
+    WSGI_ALONE: lambda: plain,
+    VARY_ALONE: lambda: with_vary,
+    WSGICORS: with_wsgicors,
+    MIDDLEWARE: middleware,
+    MIDDLEWARE_VARY: lambda: middleware(app=with_vary),
+    FLASK_ALONE: function_views,
+    ROUTING: lambda: routing(function_views()),
+    FLASK_CORS: with_flask_cors,
+    CROSS_ORIGIN: lambda: function_views(cross_origin),
+    CROSS_ORIGIN_METHODS: lambda: method_views(decorate_class=cross_origin_class),
+    PREFLIGHT: lambda: with_preflight(function_views()),
+    VIEWS: lambda: with_preflight(function_views(mark)),
+    METHOD_VIEWS: lambda: with_preflight(method_views(mark)),
+}

@@ -1,451 +1,346 @@
-"""What is measured: groups of cells, each named ``table=…/app=…/case=…``, and numbers that are measured by themselves.
+"""What is timed request by request: groups of cells that are compared, and the figures that are wanted of each group.
 
-A name is all that the tables and the figures know of a cell, and ``--only`` picks cells by a part of it.
+The cells of a group take turns, so times are compared only within a group.
 """
 
 from __future__ import annotations
 
-import gc
-import os
-import subprocess
-import sys
-import tempfile
-import tracemalloc
-from collections.abc import Callable, Iterator, Sequence
-from functools import cache, partial
-from itertools import cycle, islice
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import product
 from multiprocessing import get_context
-from pathlib import Path
-from resource import RUSAGE_CHILDREN, getrusage
-from statistics import median
 from time import thread_time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import contenders as who
-import flask
 import traffic
-from harness import (
-    ASGIApp,
-    Batch,
-    Environ,
-    Plan,
-    Times,
-    fresh,
-    in_turn,
-    measure,
-    pool,
-    quickest,
-    renewed,
-    same,
-    same_asgi,
-    start_response,
+from contenders import (
+    APPS,
+    BROWSER,
+    CLIENT,
+    CONSTANT,
+    CROSS_ORIGIN,
+    CROSS_ORIGIN_METHODS,
+    FLASK_ALONE,
+    FLASK_CORS,
+    METHOD_VIEWS,
+    MIDDLEWARE,
+    MIDDLEWARE_VARY,
+    OURS,
+    PREFLIGHT,
+    ROUTING,
+    VARY_ALONE,
+    VIEWS,
+    WSGI_ALONE,
+    WSGICORS,
+    constant,
+    mark,
+    middleware,
+    plain,
+    policy,
+    routing,
+    with_flask_cors,
+    with_preflight,
 )
+from figures import Figure, at_least, at_most
+from flask import Flask
+from harness import Batch, Cell, Plan, Times, added, measure, pool, quickest, ratio, requests
+from traffic import ALLOWED, BAD, GETS, GRANTED, HOSTILE, ORIGINS, REFUSED, UNROUTED, Environ, preflight
+from werkzeug.test import Client
 
-from flask_preflight import Preflight, cors_route
+from flask_preflight import PreflightMiddleware
+from flask_preflight.browser import Browser
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-HERE = Path(__file__).parent
-
-# Made only when it is its turn, and only if it is picked
-Cells: TypeAlias = dict[str, Callable[[], Batch]]
-
-WSGI: dict[str, Callable[[], WSGIApplication]] = {
-    "constant": lambda: who.constant,
-    "wsgi": lambda: who.plain,
-    "wsgi-with-vary": lambda: who.with_vary,
-    "minimal": lambda: who.minimal(traffic.ORIGINS),
-    "wsgicors": lambda: who.wsgicors(traffic.ORIGINS),
-    "ours": lambda: who.ours(traffic.ORIGINS),
-    "ours-with-vary": lambda: who.ours(traffic.ORIGINS, who.with_vary),
-    "falcon": who.falcon_alone,
-    "falcon-cors": lambda: who.falcon_cors(traffic.ORIGINS),
-}
-ASGI: dict[str, Callable[[], ASGIApp]] = {
-    "asgi": lambda: who.asgi_alone,
-    "starlette": lambda: who.starlette(traffic.ORIGINS),
-}
-FLASK: dict[str, Callable[[], WSGIApplication]] = {
-    "constant": lambda: who.constant,
-    "flask": who.flask_alone,
-    "flask-cors": lambda: who.flask_cors(traffic.ORIGINS),
-    "cross-origin": lambda: who.flask_cross_origin(traffic.ORIGINS),
-    "by-hand": lambda: who.flask_by_hand(traffic.ORIGINS),
-    "flask-wsgicors": lambda: who.flask_wsgicors(traffic.ORIGINS),
-    "flask-ours": lambda: who.flask_ours(traffic.ORIGINS),
-    "flask-ours-by-route": lambda: who.flask_ours_by_route(traffic.ORIGINS),
-    "django": who.django_alone,
-    "django-cors-headers": lambda: who.django_cors_headers(traffic.ORIGINS),
-}
-# Where an app happens to lie in memory can move a figure by as much as the figure is; so each is made a few times
-_COPIES = 8
-
-FRESH = ("constant", "wsgi", "minimal", "wsgicors", "ours", "flask", "flask-cors", "flask-ours", "flask-ours-by-route")
+# The apps are made only in the process that times them.
+Cells: TypeAlias = dict[Cell, Callable[[], Batch]]
 
 
-# Each Python hashes strings in its own way and lays its memory out in its own way, which can move all figures of one by
-# some per cent; so each table is measured in a few, with nothing in them that another table has left
-_PROCESSES = 6
+class Group(NamedTuple):
+    title: str
+    cells: Callable[[Plan], Cells]
+    figures: Callable[[Times], Iterator[Figure]]
+    bare: Mapping[str, str] = MappingProxyType({})  # the app to which each app adds CORS
+    # Each Python process hashes strings and lays out memory in its own way, which can move all figures of one process
+    # by some per cent. So each group is measured in several processes, and each process measures one group only.
+    processes: int = 6
+    rounds: int = 16  # in each process
 
 
-def run(plan: Plan) -> tuple[Times, dict[str, float]]:
-    """Measure all that *plan* picks: the times of the groups, and single numbers by their names."""
-    parts: dict[str, list[Times]] = {}
-    processes = 1 if plan.quick else _PROCESSES
-    share = plan._replace(rounds=-(-plan.rounds // processes))
-    for _ in range(processes):
-        for make_cells in (kinds, fresh_strings, growth, hostile, converted, routes):
-            # a Python of its own, not a fork of this one
-            with get_context("spawn").Pool(1) as python:
-                groups, left_out = python.apply(_measure_groups, (make_cells, share))
-            for number, group in enumerate(groups):
-                parts.setdefault(f"{make_cells.__name__} {number}", []).append(group)
-            for app, peer in left_out.items():
-                say_left_out(app, peer)
-    times: Times = {}
-    for group_parts in parts.values():
-        group = pool(group_parts)
-        # not by our own cells, or rounds in which chance was kind to us would count
-        times |= quickest(group, [name for name in group if "ours" not in name] or group)
-    numbers: dict[str, float] = {}
-    for name, measure_numbers in NUMBERS.items():
-        if plan.only in name:
-            numbers |= measure_numbers(plan)
-    return times, numbers
+def run(names: Sequence[str], plan: Plan) -> dict[str, Times]:
+    """Measure the groups of these *names*."""
+    parts: dict[str, list[Times]] = {name: [] for name in names}
+    for turn in range(plan.times(6)):
+        for name in names:
+            if turn < GROUPS[name].processes:
+                with get_context("spawn").Pool(1) as process:
+                    parts[name].append(process.apply(_measure, (name, plan)))
+    return {name: _counted(pool(each)) for name, each in parts.items()}
 
 
-def _measure_groups(make_cells: Callable[[Plan], Iterator[Cells]], plan: Plan) -> tuple[list[Times], dict[str, str]]:
-    """The times of a table's groups, and the apps that are left out with the peer that each would need."""
-    groups: list[Times] = []
-    left_out: dict[str, str] = {}
-    for cells in make_cells(plan):
-        batches: dict[str, Batch] = {}
-        for name, make in cells.items():
-            if plan.only in name:
-                try:
-                    batches[name] = make()
-                except ModuleNotFoundError as error:
-                    left_out[name.partition("app=")[2].partition("/")[0]] = error.name or ""
-        groups.append(measure(batches, _plan_for(batches, plan)))
-    return groups, left_out
+def _measure(name: str, plan: Plan) -> Times:
+    group = GROUPS[name]
+    batches = {cell: make() for cell, make in group.cells(plan).items()}
+    return measure(batches, plan.times(group.rounds), plan)
 
 
-@cache
-def say_left_out(app: str, peer: str) -> None:
-    """Once for each app."""
-    print(f"left out, for {peer} is not installed: {app}", file=sys.stderr)
+def _counted(times: Times) -> Times:
+    return quickest(times, [cell for cell in times if cell[0] not in OURS])
 
 
-def _plan_for(batches: dict[str, Batch], plan: Plan) -> Plan:
-    if any("table=kinds/" not in name for name in batches):
-        # new strings are made while the clock stands, and that takes the greater part of a batch
-        return plan._replace(batch_seconds=plan.batch_seconds * 3)
-    if any("group=flask/" in name and "case=get-" in name for name in batches):
-        return plan._replace(rounds=plan.rounds * 4)  # what is added is small beside what Flask takes
-    return plan
+_ADDED = "times what {} adds if allowed"
+
+
+def _requests(app: str, environ: Environ, **varied: Sequence[str]) -> Batch:
+    return requests(APPS[app](), environ, **varied)
 
 
 # ---------------------------------------------------------------------------------------
-# Groups
+# Any WSGI app
 # ---------------------------------------------------------------------------------------
 
 
-def kinds(plan: Plan) -> Iterator[Cells]:
-    """Each kind of request to each contender."""
-    for group, made in (("wsgi", WSGI), ("flask", FLASK)):
-        cells: Cells = {}
-        for case, environ in traffic.CASES.items():
-            for app, make in made.items():
-                cells[f"table=kinds/group={group}/app={app}/case={case}"] = partial(_same, make, environ)
-            for app, make_asgi in ASGI.items() if group == "wsgi" else ():
-                cells[f"table=kinds/group={group}/app={app}/case={case}"] = partial(_same_asgi, make_asgi, environ)
-        for part in ("get", "preflight"):  # smaller groups: what is compared is closer in time
-            yield {name: cell for name, cell in cells.items() if f"case={part}" in name}
-
-
-def _same(make: Callable[[], WSGIApplication], environ: Environ) -> Batch:
-    return in_turn(same(make(), environ) for _ in range(_COPIES))
-
-
-def _same_asgi(make: Callable[[], ASGIApp], environ: Environ) -> Batch:
-    return same_asgi(make(), [traffic.scope_of(environ)])
-
-
-def _fresh(make: Callable[[], WSGIApplication], environ: Environ) -> Batch:
-    return fresh(make(), renewed(environ))
-
-
-def fresh_strings(plan: Plan) -> Iterator[Cells]:
-    """The same in new strings."""
-    made = WSGI | FLASK
-    yield {
-        f"table=fresh/app={app}/case={case}": partial(_fresh, made[app], environ)
-        for case, environ in traffic.CASES.items()
-        for app in FRESH
+def _wsgi_cells(plan: Plan) -> Cells:
+    everywhere = (CONSTANT, WSGICORS, MIDDLEWARE)
+    only_gets = (WSGI_ALONE, VARY_ALONE, MIDDLEWARE_VARY)
+    return {
+        (app, case): partial(_requests, app, environ)
+        for apps, cases in ((everywhere, GETS | GRANTED | BAD), (only_gets, GETS))
+        for app in apps
+        for case, environ in cases.items()
     }
 
 
-ORIGIN_MAKERS: dict[str, who.Maker] = {
-    "minimal": who.minimal,
-    "wsgicors": who.wsgicors,
-    "flask-cors": who.flask_cors,
-    "ours": who.ours,
-    "flask-ours": who.flask_ours,
-}
-
-
-def growth(plan: Plan) -> Iterator[Cells]:
-    """Preflights from up to 512 allowed origins in turn, by the number of those that are allowed."""
-    policies = {
-        **{f"{name}-origins": partial(traffic.many_origins, plan.size(count)) for name, count in _EXACT.items()},
-        **{f"{name}-patterns": partial(traffic.many_patterns, plan.size(count)) for name, count in _PATTERNS.items()},
-    }
-    cells: Cells = {}
-    for case, origins in policies.items():
-        for app, maker in ORIGIN_MAKERS.items():
-            if (app, case) not in _NEVER_ENDS:
-                cells[f"table=growth/app={app}/case={case}"] = partial(_in_turn, maker, origins)
-        cells[f"table=growth/app=starlette/case={case}"] = partial(_in_turn_asgi, origins)
-    yield cells
-
-
-_EXACT = {"10": 10, "1k": 1000, "100k": 100_000}
-_PATTERNS = {"10": 10, "1k": 1000, "10k": 10_000}
-
-# wsgicors takes milliseconds to seconds for each origin that it has not seen lately
-_NEVER_ENDS = {("wsgicors", "100k-origins"), ("wsgicors", "10k-patterns")}
-
-
-def _in_turn(maker: who.Maker, origins: Callable[[], tuple[str, ...]]) -> Batch:
-    senders = traffic.spread(origins(), 512)
-    return fresh(maker(origins()), renewed(traffic.preflight(), HTTP_ORIGIN=senders))
-
-
-def _in_turn_asgi(origins: Callable[[], tuple[str, ...]]) -> Batch:
-    senders = traffic.spread(origins(), 512)
-    return same_asgi(
-        who.starlette(origins()), [traffic.scope_of(traffic.preflight(origin=origin)) for origin in senders]
+def _wsgi_figures(times: Times) -> Iterator[Figure]:
+    for case in GRANTED | BAD:
+        measured = ratio(times, (MIDDLEWARE, case), (CONSTANT, case))
+        yield at_most(4.5, "times the constant answer", f"around any WSGI app: {case}", measured)
+    peer = added(times, (WSGICORS, "GET, allowed"), (WSGI_ALONE, "GET, allowed"))
+    for case in GETS:
+        measured = added(times, (MIDDLEWARE, case), (WSGI_ALONE, case)) / peer
+        yield at_most(1.25, _ADDED.format("wsgicors"), f"what a request to any WSGI app pays: {case}", measured)
+    case = "GET, allowed"
+    measured = added(times, (MIDDLEWARE_VARY, case), (VARY_ALONE, case)) / peer
+    yield at_most(
+        3.5, _ADDED.format("wsgicors"), f"what a request to any WSGI app that sets `Vary` pays: {case}", measured
     )
 
 
-def hostile(plan: Plan) -> Iterator[Cells]:
-    """What attacks cost, beside a refusal of the same policy that repeats; and what others pay meanwhile."""
-    patterns = partial(traffic.many_patterns, plan.size(1000))
-    cells: Cells = {}
-    for app, maker in ORIGIN_MAKERS.items():
-        listed: Callable[[], WSGIApplication] = partial(maker, traffic.ORIGINS)
-        for case, environ in {"refused": traffic.preflight(origin=traffic.REFUSED), **traffic.HOSTILE}.items():
-            cells[f"table=hostile/app={app}/case={case}"] = partial(_fresh, listed, environ)
-        cells[f"table=hostile/app={app}/case=new-origins"] = partial(_new_origins, maker, lambda: traffic.ORIGINS, plan)
-        cells[f"table=hostile/app={app}/case=refused-by-1k-patterns"] = partial(_refused, maker, patterns)
-        cells[f"table=hostile/app={app}/case=new-origins-1k-patterns"] = partial(_new_origins, maker, patterns, plan)
-    for app in ("wsgicors", "ours", "flask-ours"):
-        for case, is_flooded in (("others-in-peace", False), ("others-in-flood", True)):
-            cells[f"table=hostile/app={app}/case={case}"] = partial(_others, ORIGIN_MAKERS[app], is_flooded, plan)
-    for case, environ in {"refused": traffic.preflight(origin=traffic.REFUSED), **traffic.HOSTILE}.items():
-        cells[f"table=hostile/app=starlette/case={case}"] = partial(_same_asgi, ASGI["starlette"], environ)
-    yield cells
+# ---------------------------------------------------------------------------------------
+# Flask
+# ---------------------------------------------------------------------------------------
 
 
-def _refused(maker: who.Maker, allowed: Callable[[], tuple[str, ...]]) -> Batch:
-    return fresh(maker(allowed()), renewed(traffic.preflight(origin=traffic.REFUSED)))
+def _flask_get_cells(plan: Plan) -> Cells:
+    return {
+        (app, case): partial(_requests, app, environ)
+        for app in (FLASK_ALONE, FLASK_CORS, PREFLIGHT, VIEWS)
+        for case, environ in GETS.items()
+    }
 
 
-def _new_origins(maker: who.Maker, allowed: Callable[[], tuple[str, ...]], plan: Plan) -> Batch:
-    origins = traffic.new_origins(plan.size(20_000))
-    return fresh(maker(allowed()), renewed(traffic.preflight(), HTTP_ORIGIN=origins))
+def _flask_get_figures(times: Times) -> Iterator[Figure]:
+    peer = added(times, (FLASK_CORS, "GET, allowed"), (FLASK_ALONE, "GET, allowed"))
+    for (app, text), case in product({PREFLIGHT: "one policy", VIEWS: "a policy for each view"}.items(), GETS):
+        measured = added(times, (app, case), (FLASK_ALONE, case)) / peer
+        yield at_most(0.25, _ADDED.format("Flask-CORS"), f"what a request to Flask pays: {case}, {text}", measured)
 
 
-def _others(maker: who.Maker, is_flooded: bool, plan: Plan) -> Batch:
-    """What the allowed ones pay while nine of ten requests are new."""
-    app = maker(traffic.ORIGINS)
-    environs = cycle(traffic.flood(plan.size(20_000)))
-
-    def flood(number: int) -> None:
-        for environ in islice(environs, 9 * number):
-            _send(app, environ.copy())
-
-    mine = renewed(traffic.preflight(), HTTP_ORIGIN=traffic.ORIGINS)
-    # nearly as mixed as they arrive, and reading the clock still takes little of what is measured
-    few_of_mine = partial(fresh, app, mine, at_a_time=8)
-    return few_of_mine(flood) if is_flooded else few_of_mine()
+_KNOWN, _NEW = "known URL", "new URLs"
 
 
-def converted(plan: Plan) -> Iterator[Cells]:
-    """Preflights to Flask URLs with converters, each of them new."""
+def _flask_preflight_cells(plan: Plan) -> Cells:
     paths = traffic.converted_paths(plan.size(100_000))
-    yield {
-        f"table=converted/app={app}/case=new-urls": partial(_new_urls, FLASK[app], paths)
-        for app in ("constant", "flask", "flask-cors", "flask-ours", "flask-ours-by-route")
-    }
+    cells: Cells = {}
+    for app in (ROUTING, FLASK_CORS, CROSS_ORIGIN, CROSS_ORIGIN_METHODS, PREFLIGHT, VIEWS, METHOD_VIEWS):
+        cells[app, _KNOWN] = partial(_requests, app, preflight())
+        cells[app, _NEW] = partial(_requests, app, preflight(), PATH_INFO=paths)
+        if app not in (ROUTING, CROSS_ORIGIN, CROSS_ORIGIN_METHODS):
+            for case, environ in (BAD | UNROUTED).items():
+                cells[app, case] = partial(_requests, app, environ)
+    return cells
 
 
-def _new_urls(make: Callable[[], WSGIApplication], paths: Sequence[str]) -> Batch:
-    return in_turn(fresh(make(), renewed(traffic.preflight(), PATH_INFO=paths)) for _ in range(_COPIES))
+def _flask_preflight_figures(times: Times) -> Iterator[Figure]:
+    for app, text, peer, of_routing, of_peer in (
+        (VIEWS, "functions", CROSS_ORIGIN, 1.3, 10),
+        (METHOD_VIEWS, "`MethodView`s", CROSS_ORIGIN_METHODS, 2.5, 5),
+    ):
+        for case in (_KNOWN, _NEW):
+            name = f"preflight to Flask, a policy for each view: {text}, {case}"
+            yield at_most(of_routing, "times Flask's routing alone", name, ratio(times, (app, case), (ROUTING, case)))
+            yield at_least(of_peer, "times faster than `@cross_origin`", name, ratio(times, (peer, case), (app, case)))
+    for case in BAD | UNROUTED:
+        measured = ratio(times, (FLASK_CORS, case), (VIEWS, case))
+        yield at_least(
+            4, "times faster than Flask-CORS", f"preflight to Flask, a policy for each view: {case}", measured
+        )
 
 
-def routes(plan: Plan) -> Iterator[Cells]:
-    """Preflights to ten URLs in turn of a Flask app, by the number of its routes."""
-    yield {
-        f"table=routes/app={app}/case={name}-routes": partial(_routed, is_ours, plan.size(count))
-        for name, count in (("10", 10), ("1k", 1000), ("10k", 10_000))
-        for app, is_ours in (("flask-ours-by-route", True), ("flask", False))
-    }
+def _routes_cells(plan: Plan) -> Cells:
+    cells: Cells = {}
+    for case, count in _ROUTES.items():
+        paths = [f"/route-{number}" for number in range(0, plan.size(count), max(1, plan.size(count) // 10))]
+        for app, make in _ROUTED.items():
+            cells[app, case] = partial(_routed, make, plan.size(count), paths)
+    return cells
 
 
-def _routed(is_ours: bool, count: int) -> Batch:
-    app = app_with_routes(count, is_ours=is_ours)
-    paths = [f"/route-{number}" for number in range(0, count, max(1, count // 10))]
-    return fresh(app, renewed(traffic.preflight(), PATH_INFO=paths))
+def _routed(make: Callable[[int], WSGIApplication], count: int, paths: Sequence[str]) -> Batch:
+    return requests(make(count), preflight(), PATH_INFO=paths)
 
 
-def app_with_routes(count: int, *, is_ours: bool = True) -> flask.Flask:
-    """A Flask app with so many routes, and a marked view behind each."""
-    app = flask.Flask("site")
+def app_with_routes(count: int, *, is_marked: bool = True) -> Flask:
+    """Return an app with this many routes, each with a view and, if *is_marked*, a policy."""
+    app = Flask("site")
 
-    def make_view(number: int) -> Callable[[], str]:
-        return lambda: f"hello {number}"
+    def make_view() -> Callable[[], str]:
+        return lambda: "hello"
 
     for number in range(count):
-        view = make_view(number)
-        if is_ours:
-            cors_route(max_age=60)(view)
+        view = mark("X-View")(make_view()) if is_marked else make_view()
         app.add_url_rule(f"/route-{number}", f"view-{number}", view, methods=["GET", "PUT"])
-    if is_ours:
-        Preflight(app, allow_origins=traffic.ORIGINS, allow_headers=traffic.HEADERS)
-    return app
+    return with_preflight(app) if is_marked else app
+
+
+_ROUTES = {"10 routes": 10, "1k routes": 1000, "10k routes": 10_000}
+_ROUTED: dict[str, Callable[[int], WSGIApplication]] = {
+    ROUTING: lambda count: routing(app_with_routes(count, is_marked=False)),
+    VIEWS: app_with_routes,
+}
+
+
+def _routes_figures(times: Times) -> Iterator[Figure]:
+    few, *more = _ROUTES
+    for case in more:
+        measured = ratio(times, (VIEWS, case), (VIEWS, few)) / ratio(times, (ROUTING, case), (ROUTING, few))
+        yield at_most(1.1, "times the growth of Flask's routing", f"preflight to Flask, {case}", measured)
 
 
 # ---------------------------------------------------------------------------------------
-# Numbers: seconds and bytes of what happens once
+# Many origins, and hostile requests
 # ---------------------------------------------------------------------------------------
 
-
-def _send(app: WSGIApplication, environ: Environ) -> None:
-    for _ in app(environ, start_response):
-        pass
-
-
-def _seconds(make: Callable[[], Any], use: Callable[[Any], object], plan: Plan) -> float:
-    """How long *use* takes on what *make* makes anew each time."""
-    times = []
-    for _ in range(1 if plan.quick else 3):
-        made = make()
-        gc.collect()
-        begun = thread_time()
-        used = use(made)
-        times.append(thread_time() - begun)
-        del made, used
-    return median(times)
+_BY_ORIGINS: dict[str, Callable[[Sequence[str]], WSGIApplication]] = {
+    CONSTANT: lambda allowed: constant,
+    MIDDLEWARE: middleware,
+    FLASK_CORS: with_flask_cors,
+}
+_TEN = "10 exact"
 
 
-def _bytes(build: Callable[[], object]) -> float:
-    """What is kept of what *build* makes, as long as it is kept."""
-    gc.collect()
-    tracemalloc.start()
-    try:
-        built = build()
-        gc.collect()
-        kept = tracemalloc.get_traced_memory()[0]
-        del built
-        return kept
-    finally:
-        tracemalloc.stop()
+def _origins_cells(plan: Plan) -> Cells:
+    cells: Cells = {}
+    for case, allowed in (
+        (_TEN, traffic.many_origins(10)),
+        ("100k exact", traffic.many_origins(plan.size(100_000))),
+        ("10k patterns", traffic.many_patterns(plan.size(10_000))),
+    ):
+        senders = [text.replace("*", "www") for text in allowed]
+        for app, make in _BY_ORIGINS.items():
+            cells[app, case] = partial(_allowing, make, allowed, preflight(), HTTP_ORIGIN=senders)
+    return cells
 
 
-def origins_kept(plan: Plan) -> dict[str, float]:
-    """100,000 exact origins; the strings are the user's, and are there before."""
-    who.policy(traffic.ORIGINS)  # what is imported and compiled once
-    origins = traffic.many_origins(plan.size(100_000))
-    return {
-        "number=100k-origins/unit=seconds": _seconds(lambda: origins, who.policy, plan),
-        "number=100k-origins/unit=bytes": _bytes(lambda: who.policy(origins)),
+def _allowing(
+    make: Callable[[Sequence[str]], WSGIApplication], allowed: Sequence[str], environ: Environ, **varied: Sequence[str]
+) -> Batch:
+    return requests(make(allowed), environ, **varied)
+
+
+def _origins_figures(times: Times) -> Iterator[Figure]:
+    for case, wanted in (("100k exact", 1.3), ("10k patterns", 2.0)):
+        measured = ratio(times, (MIDDLEWARE, case), (MIDDLEWARE, _TEN))
+        yield at_most(wanted, "times the time with 10 origins", f"{case} origins in turn", measured)
+
+
+_ORDINARY, _NEW_ORIGINS, _OF_1K = "ordinary refusal", "new origins", ", 1k patterns"
+
+
+def _hostile_cells(plan: Plan) -> Cells:
+    new = traffic.new_origins(plan.size(20_000))
+    refused = preflight(origin=REFUSED)
+    cells: Cells = {}
+    for app, make in _BY_ORIGINS.items():
+        for case, environ in ({_ORDINARY: refused} | HOSTILE).items():
+            cells[app, case] = partial(_allowing, make, ORIGINS, environ)
+        cells[app, _NEW_ORIGINS] = partial(_allowing, make, ORIGINS, preflight(), HTTP_ORIGIN=new)
+        patterns = traffic.many_patterns(plan.size(1000))
+        cells[app, _ORDINARY + _OF_1K] = partial(_allowing, make, patterns, refused)
+        cells[app, _NEW_ORIGINS + _OF_1K] = partial(_allowing, make, patterns, preflight(), HTTP_ORIGIN=new)
+    return cells
+
+
+def _hostile_figures(times: Times) -> Iterator[Figure]:
+    for case in (*HOSTILE, _NEW_ORIGINS, _NEW_ORIGINS + _OF_1K):
+        ordinary = _ORDINARY + (_OF_1K if case.endswith(_OF_1K) else "")
+        measured = ratio(times, (MIDDLEWARE, case), (MIDDLEWARE, ordinary))
+        yield at_most(1.5, "times an ordinary refusal", f"hostile preflight: {case}", measured)
+
+
+# ---------------------------------------------------------------------------------------
+# The browser for tests
+# ---------------------------------------------------------------------------------------
+
+_FETCH, _AUTHORIZATION = "PUT", {"Authorization": "Bearer t"}
+
+
+def _browser_cells(plan: Plan) -> Cells:
+    return {(CLIENT, _FETCH): lambda: _ask_with_client, (BROWSER, _FETCH): lambda: _fetch}
+
+
+_site = PreflightMiddleware(plain, policy(max_age=0))  # no preflight is cached
+_origin = f"https://{traffic.HOST}"
+
+
+def _ask_with_client(count: int) -> float:
+    client = Client(_site)
+    asked = {
+        "Origin": ALLOWED,
+        "Access-Control-Request-Method": "PUT",
+        "Access-Control-Request-Headers": "authorization",
     }
-
-
-def views_over_origins(plan: Plan) -> dict[str, float]:
-    """100 views with policies of their own over 100,000 inherited origins, up to the first answer and one from each."""
-    origins, views = traffic.many_origins(plan.size(100_000)), plan.size(100)
-
-    def site() -> flask.Flask:
-        app = flask.Flask("site")
-        for number in range(views):
-            view = cors_route(allow_headers=[..., f"X-View-{number}"])(lambda: "hello")
-            app.add_url_rule(f"/view-{number}", f"view-{number}", view, methods=["GET", "PUT"])
-        return app
-
-    def use(app: flask.Flask) -> flask.Flask:
-        Preflight(app, allow_origins=origins, allow_headers=traffic.HEADERS)
-        for number in range(views):
-            _send(app, traffic.preflight(origin=origins[0]) | {"PATH_INFO": f"/view-{number}"})
-        return app
-
-    use(site())
-    app = site()
-    return {
-        "number=100-views/unit=seconds": _seconds(site, use, plan),
-        "number=100-views/unit=bytes": _bytes(lambda: use(app)),
-    }
-
-
-def first_request(plan: Plan) -> dict[str, float]:
-    """The first request to an app of 10,000 marked routes. To make such an app takes seconds, so only once."""
-    app = app_with_routes(plan.size(10_000))
-    gc.collect()
     begun = thread_time()
-    _send(app, traffic.preflight() | {"PATH_INFO": "/route-1"})
-    return {"number=first-request/unit=seconds": thread_time() - begun}
+    for _ in range(count):
+        assert client.options(traffic.PATH, _origin, headers=asked).status_code == 204
+        assert client.put(traffic.PATH, _origin, headers={"Origin": ALLOWED} | _AUTHORIZATION).data == b"hello"
+    return thread_time() - begun
 
 
-def flood_kept(plan: Plan) -> dict[str, float]:
-    """What is kept of 20,000 preflights, none like another, some of nearly a kilobyte."""
-    environs = traffic.flood(plan.size(20_000))
-
-    def flood(app: WSGIApplication) -> None:
-        for environ in environs:
-            _send(app, {key: f"{value} "[:-1] if isinstance(value, str) else value for key, value in environ.items()})
-
-    numbers = {}
-    for app, make in (("ours", who.ours), ("flask-ours", who.flask_ours), ("flask-by-route", who.flask_ours_by_route)):
-        site = make(traffic.ORIGINS)
-        _send(site, traffic.preflight())
-        numbers[f"number=flood-kept-{app}/unit=bytes"] = _bytes(partial(flood, site))
-    return numbers
+def _fetch(count: int) -> float:
+    browser = Browser(_site, origin=ALLOWED)
+    begun = thread_time()
+    for _ in range(count):
+        assert browser.fetch(_origin + traffic.PATH, method="PUT", headers=_AUTHORIZATION).data == b"hello"
+    seconds = thread_time() - begun
+    assert len(browser.exchanges) == 2 * count
+    return seconds
 
 
-def imports(plan: Plan) -> dict[str, float]:
-    """``import flask_preflight`` in a new Python, compiled as installed packages are, and what it has brought along."""
-    with tempfile.TemporaryDirectory() as compiled:
-        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": compiled}
-        _run_python("import flask_preflight", environment)
-        seconds = []
-        for _ in range(plan.rounds // 3 + 1):
-            imported = _run_python("import flask_preflight", environment)
-            seconds.append(imported - _run_python("pass", environment))
-    listing = "import flask_preflight; print(*sys.modules)"
-    modules = subprocess.run(_python(listing), check=True, capture_output=True, text=True).stdout.split()
-    heavy = [name for name in modules if name.split(".")[0] in {"flask", "werkzeug"}]
-    return {"number=import/unit=seconds": median(seconds), "number=import/unit=modules": len(heavy)}
+def _browser_figures(times: Times) -> Iterator[Figure]:
+    measured = ratio(times, (BROWSER, _FETCH), (CLIENT, _FETCH))
+    yield at_most(2.5, "times two requests of Werkzeug's test client", "`Browser.fetch` with a preflight", measured)
 
 
-def _run_python(code: str, environment: dict[str, str]) -> float:
-    """The processor time of a new Python, as `harness` takes it too."""
-    before = getrusage(RUSAGE_CHILDREN)
-    subprocess.run(_python(code), check=True, env=environment)
-    after = getrusage(RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def _python(code: str) -> list[str]:
-    """A Python that has imported nothing else: not what packages installed for development bring along at its start."""
-    return [sys.executable, "-S", "-c", f"import sys; sys.path.insert(0, {str(HERE.parents[1])!r}); {code}"]
-
-
-NUMBERS = {
-    "number=100k-origins": origins_kept,
-    "number=100-views": views_over_origins,
-    "number=first-request": first_request,
-    "number=flood-kept": flood_kept,
-    "number=import": imports,
+GROUPS = {
+    "wsgi": Group(
+        "Any WSGI app",
+        _wsgi_cells,
+        _wsgi_figures,
+        {WSGICORS: WSGI_ALONE, MIDDLEWARE: WSGI_ALONE, MIDDLEWARE_VARY: VARY_ALONE},
+    ),
+    "flask-preflight": Group("Preflights to Flask", _flask_preflight_cells, _flask_preflight_figures),
+    "flask-get": Group(
+        "Requests to Flask",
+        _flask_get_cells,
+        _flask_get_figures,
+        dict.fromkeys((FLASK_CORS, PREFLIGHT, VIEWS), FLASK_ALONE),
+        rounds=64,  # what is added is small compared with what Flask takes
+    ),
+    "routes": Group("Preflights to Flask, ten URLs in turn", _routes_cells, _routes_figures, processes=2),
+    "origins": Group("Granted preflights, all allowed origins in turn", _origins_cells, _origins_figures, processes=2),
+    "hostile": Group("Hostile preflights", _hostile_cells, _hostile_figures, processes=2),
+    "browser": Group("The browser for tests", _browser_cells, _browser_figures, processes=2),
 }

@@ -1,14 +1,12 @@
 """Time requests against each other, without sockets.
 
-All cells of a group are timed in one process and in turn, in a new random order in each round, in batches of some
-milliseconds; so whatever the machine does meanwhile hits all of them. It does not hit all of them alike, so of all
-rounds only the quickest third counts, as those cells tell it that are not ours. The garbage collector is off while a
-batch runs, and collects between rounds. The clock is the thread's processor time: nothing here waits, and what other
-programs take is not counted.
+All cells of a group are timed in one process, in turn, in a new random order each round, in batches of a few
+milliseconds. So a disturbance hits all of them. It does not hit all of them equally. That is why only the quickest
+third of the rounds counts, as measured by the cells of the peers. The garbage collector is off during a batch and runs
+between rounds. The clock is the thread's processor time, so time that other programs take is not counted.
 
-A ratio is the median of the rounds' ratios, not the ratio of two medians: what slows a whole round down is the same
-above and below the line and cancels out, and what hits one batch alone makes one outlier, which a median ignores. What
-a layer adds is the median of the rounds' differences, for the same reason. Times are compared only within one group.
+A ratio is the median of the rounds' ratios. What slows down a whole round cancels out, and what hits one batch is one
+outlier, which a median ignores. What a layer adds is the median of the rounds' differences, for the same reason.
 
 The measuring loop (a copy of the environ, reading the body, ``close()``) is part of every figure, also of the constant
 answer's.
@@ -17,43 +15,45 @@ answer's.
 from __future__ import annotations
 
 import gc
+import marshal
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import cycle, islice, repeat
+from itertools import cycle, islice
 from statistics import median
 from time import thread_time
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from traffic import Environ
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-Environ: TypeAlias = dict[str, Any]
-ASGIApp: TypeAlias = Callable[..., Any]
-
-# Runs so many requests, and tells how many seconds they took
+# Runs this many requests, and returns how many seconds they took.
 Batch: TypeAlias = Callable[[int], float]
 
-# Seconds per request, by the round
-Times: TypeAlias = dict[str, dict[int, float]]
+# A row and a column of a table: the app and the kind of request.
+Cell: TypeAlias = tuple[str, str]
 
-# Those made anew at a time: few enough for the processor's caches, enough that reading the clock costs nothing
+# Seconds per request, one for each round.
+Times: TypeAlias = dict[Cell, list[float]]
+
+# How many requests are prepared at a time. They fit in the processor's caches, and reading the clock costs little.
 _AT_A_TIME = 64
-
-# A cell whose single requests take longer than a batch is timed in fewer rounds: as many as take about so long, and 3
-_SLOW_SECONDS = 0.5
 
 
 class Plan(NamedTuple):
     """How much is measured. A quick run only shows that everything works."""
 
-    rounds: int = 96
-    batch_seconds: float = 0.003
-    only: str = ""
     quick: bool = False
+    batch_seconds: float = 0.003
 
     def size(self, number: int) -> int:
-        """*number* in a real run, and a hundredth of it in a quick one."""
+        """Return *number*, or about a hundredth of it in a quick run."""
         return max(number // 100, min(number, 10)) if self.quick else number
+
+    def times(self, number: int) -> int:
+        """Return *number*, or 1 in a quick run."""
+        return 1 if self.quick else number
 
 
 # ---------------------------------------------------------------------------------------
@@ -64,14 +64,15 @@ class Plan(NamedTuple):
 def start_response(
     status: str, headers: list[tuple[str, str]], exc_info: object = None, /
 ) -> Callable[[bytes], object]:
-    return _write
+    return _write_body
 
 
-def _write(data: bytes, /) -> object:
-    raise RuntimeError("nothing here uses write()")
+def _write_body(data: bytes, /) -> object:
+    raise RuntimeError("no app here uses write()")
 
 
-def _drive(app: WSGIApplication, environs: Iterable[Environ]) -> float:
+def drive(app: WSGIApplication, environs: Iterable[Environ]) -> float:
+    """Send *environs* to *app* as a server does. Return how many seconds it took."""
     begun = thread_time()
     for environ in environs:
         body = app(environ.copy(), start_response)
@@ -83,81 +84,38 @@ def _drive(app: WSGIApplication, environs: Iterable[Environ]) -> float:
     return thread_time() - begun
 
 
-def same(app: WSGIApplication, environ: Environ) -> Batch:
-    """The same request again and again; its strings are the same objects each time."""
-    return lambda count: _drive(app, repeat(environ, count))
+def requests(app: WSGIApplication, environ: Environ, **varied: Iterable[str]) -> Batch:
+    """Send copies of *environ* whose strings are new objects each time, as a server makes them.
 
-
-def in_turn(batches: Iterable[Batch]) -> Batch:
-    """Another one of *batches* each time."""
-    made = list(batches)
-    for batch in made:
-        batch(1)  # whatever is done only once is done now
-    series = cycle(made)
-    return lambda count: next(series)(count)
-
-
-def fresh(
-    app: WSGIApplication,
-    environs: Iterator[Environ],
-    before: Callable[[int], object] = lambda number: None,
-    at_a_time: int = _AT_A_TIME,
-) -> Batch:
-    """The requests of *environs*, whose strings are new objects each time, as a server makes them.
-
-    So many *at a time* are made, and *before* is called with their number, while the clock stands; but then they are at
-    hand, as what a server has just read is.
+    The keys in *varied* take their values in turn, endlessly. The copies are prepared while the clock is stopped.
     """
+    environs = _renewed(environ, varied)
 
     def batch(count: int) -> float:
         seconds = 0.0
-        for done in range(0, count, at_a_time):
-            number = min(at_a_time, count - done)
-            before(number)
-            chunk = list(islice(environs, number))
-            for environ in chunk:
-                environ.copy()  # so that what long strings have driven out is in the processor's caches again
-            seconds += _drive(app, chunk)
+        for done in range(0, count, _AT_A_TIME):
+            chunk = list(islice(environs, min(_AT_A_TIME, count - done)))
+            for prepared in chunk:
+                prepared.copy()  # brings it back into the processor's caches after long strings drove it out
+            seconds += drive(app, chunk)
         return seconds
 
     return batch
 
 
-def renewed(environ: Environ, **varied: Iterable[str]) -> Iterator[Environ]:
-    """Copies of *environ* without end, in new strings; those of *varied* take their values in turn, for ever."""
-    constant = [(key, value, key.startswith("HTTP_")) for key, value in environ.items() if key not in varied]
-    values = {key: cycle(series) for key, series in varied.items()}
+def _renewed(environ: Environ, varied: Mapping[str, Iterable[str]]) -> Iterator[Environ]:
+    texts = {key: value for key, value in environ.items() if isinstance(value, str) and key not in varied}
+    headers = {key: value for key, value in texts.items() if key.startswith("HTTP_")}
+    names = texts.keys() - headers.keys()  # a server has these names already
+    others = {key: value for key, value in environ.items() if key not in texts and key not in varied}
+    written = marshal.dumps((headers, [texts[name] for name in names]), 0)  # version 0 does not share strings
+    series = [cycle([marshal.dumps({key: value}, 0) for value in values]) for key, values in varied.items()]
     while True:
-        copy = {_anew(key) if is_header else key: _anew(value) for key, value, is_header in constant}
-        copy.update({_anew(key): _anew(next(series)) for key, series in values.items()})
+        new_headers, new_values = marshal.loads(written)
+        copy = others | dict(zip(names, new_values, strict=True)) | new_headers
+        for values in series:
+            copy |= marshal.loads(next(values))
         yield copy
-
-
-def _anew(value: Any) -> Any:
-    return value.encode("latin-1").decode("latin-1") if isinstance(value, str) else value
-
-
-def same_asgi(app: ASGIApp, scopes: Iterable[Environ]) -> Batch:
-    """The same for an ASGI app. It never has to wait for anything, so it needs no event loop."""
-    series = cycle(scopes)
-
-    async def receive() -> object:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    async def send(message: object) -> None:
-        pass
-
-    def batch(count: int) -> float:
-        begun = thread_time()
-        for scope in islice(series, count):
-            try:
-                app(scope.copy(), receive, send).send(None)
-            except StopIteration:
-                continue
-            raise RuntimeError("the app waits for something")
-        return thread_time() - begun
-
-    return batch
 
 
 # ---------------------------------------------------------------------------------------
@@ -165,21 +123,19 @@ def same_asgi(app: ASGIApp, scopes: Iterable[Environ]) -> Batch:
 # ---------------------------------------------------------------------------------------
 
 
-def measure(batches: Mapping[str, Batch], plan: Plan) -> Times:
-    """Time all *batches* in turn. The names stay, also as keys of what is returned."""
-    times: Times = {name: {} for name in batches}
-    counts = {name: _calibrate(batch, plan) for name, batch in batches.items()}
-    names = list(batches)
+def measure(batches: Mapping[Cell, Batch], rounds: int, plan: Plan) -> Times:
+    """Time all *batches* in turn."""
+    times: Times = {cell: [] for cell in batches}
+    counts = {cell: _calibrate(batch, plan) for cell, batch in batches.items()}
+    cells = list(batches)
     gc.collect()
-    gc.freeze()  # else each collection walks through 100,000 routes again
+    gc.freeze()  # otherwise each collection visits 100,000 origins again
     gc.disable()
     try:
-        for number in range(plan.rounds):
-            random.shuffle(names)
-            for name in names:
-                count, rounds = counts[name]
-                if number < rounds:
-                    times[name][number] = batches[name](count) / count
+        for _ in range(rounds):
+            random.shuffle(cells)
+            for cell in cells:
+                times[cell].append(batches[cell](counts[cell]) / counts[cell])
             gc.collect()
     finally:
         gc.enable()
@@ -187,18 +143,16 @@ def measure(batches: Mapping[str, Batch], plan: Plan) -> Times:
     return times
 
 
-def _calibrate(batch: Batch, plan: Plan) -> tuple[int, int]:
-    """How many requests make a batch, and in how many rounds; what `fresh` prepares counts here."""
-    batch(1)  # whatever is done only once is done now
+def _calibrate(batch: Batch, plan: Plan) -> int:
+    """Return how many requests make a batch. The time to prepare them counts here."""
+    batch(1)  # what is done only once is done now
     if plan.quick:
-        return 1, plan.rounds
+        return 1
     count, seconds = 1, _whole(batch, 1)
     while seconds < plan.batch_seconds / 4:
         count *= 2
         seconds = _whole(batch, count)
-    one = min(seconds, _whole(batch, count), _whole(batch, count)) / count  # equal contenders need equal batches
-    rounds = plan.rounds if one < plan.batch_seconds else max(3, round(_SLOW_SECONDS / one))
-    return max(1, round(plan.batch_seconds / one)), min(plan.rounds, rounds)
+    return max(1, round(plan.batch_seconds * count / min(seconds, _whole(batch, count), _whole(batch, count))))
 
 
 def _whole(batch: Batch, count: int) -> float:
@@ -213,42 +167,28 @@ def _whole(batch: Batch, count: int) -> float:
 
 
 def pool(parts: Iterable[Times]) -> Times:
-    """The rounds of a group in several processes, as if they were those of one."""
+    """Join the rounds of a group that were measured in several processes."""
     whole: Times = {}
-    first = 0
     for part in parts:
-        for name, seconds in part.items():
-            whole.setdefault(name, {}).update({first + number: each for number, each in seconds.items()})
-        first += max((len(seconds) for seconds in part.values()), default=0)
+        for cell, seconds in part.items():
+            whole.setdefault(cell, []).extend(seconds)
     return whole
 
 
-def quickest(times: Times, judges: Iterable[str]) -> Times:
-    """The third of a group's rounds in which the machine was quickest, by what the cells of *judges* took."""
-    slowness: dict[int, list[float]] = {}
-    for name in judges:
-        usual = median(times[name].values())
-        for number, seconds in times[name].items():
-            slowness.setdefault(number, []).append(seconds / usual)
-    ranked = sorted(slowness, key=lambda number: median(slowness[number]))
+def quickest(times: Times, peers: Iterable[Cell]) -> Times:
+    """Keep the third of the rounds in which the *peers* were quickest."""
+    slowness = [[second / median(times[peer]) for second in times[peer]] for peer in peers]
+    by_round = [median(each) for each in zip(*slowness, strict=True)]
+    ranked = sorted(range(len(by_round)), key=by_round.__getitem__)
     counted = ranked[: (len(ranked) + 2) // 3]
-    return {
-        # of a cell that is timed in a few rounds only, there may be none among these
-        name: {number: seconds[number] for number in counted if number in seconds} or seconds
-        for name, seconds in times.items()
-    }
+    return {cell: [seconds[number] for number in counted] for cell, seconds in times.items()}
 
 
-def ratio(times: Times, one: str, other: str) -> float:
-    """How many times as long *one* takes as *other*."""
-    return median(a / b for a, b in _in_same_rounds(times[one], times[other]))
+def ratio(times: Times, one: Cell, other: Cell) -> float:
+    """Return how many times as long *one* takes as *other*."""
+    return median(a / b for a, b in zip(times[one], times[other], strict=True))
 
 
-def added(times: Times, one: str, other: str) -> float:
-    """How many seconds longer *one* takes than *other*."""
-    return median(a - b for a, b in _in_same_rounds(times[one], times[other]))
-
-
-def _in_same_rounds(one: dict[int, float], other: dict[int, float]) -> list[tuple[float, float]]:
-    both = [(seconds, other[number]) for number, seconds in one.items() if number in other]
-    return both or [(median(one.values()), median(other.values()))]
+def added(times: Times, one: Cell, other: Cell) -> float:
+    """Return how many seconds longer *one* takes than *other*."""
+    return median(a - b for a, b in zip(times[one], times[other], strict=True))

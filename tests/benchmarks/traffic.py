@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import sys
-from functools import cache
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeAlias
 
-from harness import Environ
+Environ: TypeAlias = dict[str, Any]
 
+HOST = "api.example.com"
 PATH = "/data"
+CONVERTED = "/users/<int:user>/items/<item>"
 METHODS = ("GET", "PUT", "POST", "DELETE")
 HEADERS = ("Authorization", "Content-Type", "X-Requested-With")
 MAX_AGE = 600
@@ -18,7 +20,7 @@ ALLOWED = "https://app.example.com"
 REFUSED = "https://app.example.net"
 ORIGINS = (ALLOWED, *(f"https://app-{number}.example.com" for number in range(9)))
 
-COMMON: Environ = {
+_COMMON: Environ = {
     "wsgi.version": (1, 0),
     "wsgi.url_scheme": "http",
     "wsgi.input": io.BytesIO(),
@@ -38,7 +40,7 @@ COMMON: Environ = {
     "SCRIPT_NAME": "",
     "PATH_INFO": PATH,
     "QUERY_STRING": "",
-    "HTTP_HOST": "api.example.com",
+    "HTTP_HOST": HOST,
     "HTTP_CONNECTION": "close",
     "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0",
     "HTTP_ACCEPT": "*/*",
@@ -53,98 +55,74 @@ COMMON: Environ = {
 
 
 def get(origin: str | None = None) -> Environ:
-    return COMMON | ({} if origin is None else {"HTTP_ORIGIN": origin})
+    return _COMMON | ({} if origin is None else {"HTTP_ORIGIN": origin})
 
 
-def preflight(origin: str = ALLOWED, method: str = "PUT", headers: str = "authorization,content-type") -> Environ:
+def preflight(
+    origin: str = ALLOWED, method: str = "PUT", headers: str = "authorization,content-type", path: str = PATH
+) -> Environ:
     return get(origin) | {
         "REQUEST_METHOD": "OPTIONS",
+        "PATH_INFO": path,
         "HTTP_ACCESS_CONTROL_REQUEST_METHOD": method,
         "HTTP_ACCESS_CONTROL_REQUEST_HEADERS": headers,
     }
 
 
-CASES = {
-    "get-no-origin": get(),
-    "get-allowed": get(ALLOWED),
-    "get-refused": get(REFUSED),
-    "preflight-allowed": preflight(),
-    "preflight-bad-origin": preflight(origin=REFUSED),
-    "preflight-bad-method": preflight(method="PATCH"),
-    "preflight-bad-header": preflight(headers="authorization,x-secret"),
+GETS = {"GET, no Origin": get(), "GET, allowed": get(ALLOWED), "GET, refused": get(REFUSED)}
+GRANTED = {"preflight, allowed": preflight()}
+BAD = {
+    "bad origin": preflight(origin=REFUSED),
+    "bad method": preflight(method="PATCH"),
+    "bad header": preflight(headers="authorization,x-secret"),
 }
+# Flask alone has routes.
+UNROUTED = {"no route": preflight(path="/nowhere"), "no method": preflight(method="PROPFIND")}
 
-# What no browser sends
+# No browser sends these.
 HOSTILE = {
-    "64-kb-of-commas": preflight(headers="," * 65536),
-    "64-kb-of-names": preflight(headers="a," * 32768),
-    "one-name-of-64-kb": preflight(headers="a" * 65536),
-    "origin-of-100-kb": preflight(origin="https://" + "a." * 51200 + "example"),
+    "64 KB of commas": preflight(headers="," * 65536),
+    "64 KB of names of one character": preflight(headers="a," * 32768),
+    "one name of 64 KB": preflight(headers="a" * 65536),
+    "Origin of 100 KB": preflight(origin="https://" + "a." * 51200 + "example"),
 }
 
-CONVERTED = "/users/<int:user>/items/<item>"
 
-
-@cache
 def converted_paths(count: int) -> tuple[str, ...]:
-    """URLs of `CONVERTED`, more than anybody remembers."""
+    """Return URLs of `CONVERTED`."""
     return tuple(f"/users/{number}/items/item-{number}" for number in range(count))
 
 
-@cache
 def many_origins(count: int) -> tuple[str, ...]:
     return tuple(f"https://shop-{number}.example.com" for number in range(count))
 
 
-@cache
 def many_patterns(count: int) -> tuple[str, ...]:
     return tuple(f"https://*.shop-{number}.example" for number in range(count))
 
 
-def spread(allowed: tuple[str, ...], count: int) -> tuple[str, ...]:
-    """*count* allowed origins, if there are so many patterns or origins in *allowed*, from all over them."""
-    step = max(1, len(allowed) // count)
-    return tuple(text.replace("*", "www") for text in allowed[::step][:count])
-
-
-@cache
 def new_origins(count: int) -> tuple[str, ...]:
-    """Well-formed, allowed nowhere, and close to those that are."""
+    """Return well-formed origins that no policy here allows, but that resemble allowed ones."""
     return tuple(f"https://www.shop-{number}.example.net" for number in range(count))
 
 
-@cache
-def flood(count: int) -> tuple[Environ, ...]:
-    """*count* preflights, none like another: new origins, header names, methods, and URLs; some of nearly 1 KB."""
-    environs = []
-    for number in range(count):
-        origin = ALLOWED if number % 2 else f"https://www.shop-{number}.example.net"
-        headers = f"x-{number}" + ("" if number % 8 else f",y-{number}" * 64)
-        path = f"/users/{number}/items/{number}" if number % 5 else f"/nowhere/{number}"
-        method = "PUT" if number % 7 else f"M{number}"
-        environs.append(preflight(origin, method, headers) | {"PATH_INFO": path})
-    return tuple(environs)
+def flood(start: int, stop: int) -> Iterator[Environ]:
+    """Yield hostile requests, each different from all others. Some are granted under a generous policy.
 
-
-def scope_of(environ: Environ) -> dict[str, Any]:
-    """The same request for ASGI."""
-    headers = [
-        (key[5:].lower().replace("_", "-").encode(), value.encode())
-        for key, value in environ.items()
-        if key.startswith("HTTP_")
-    ]
-    path: str = environ["PATH_INFO"]
-    return {
-        "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.3"},
-        "http_version": "1.1",
-        "method": environ["REQUEST_METHOD"],
-        "scheme": "http",
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": b"",
-        "root_path": "",
-        "headers": headers,
-        "client": ("127.0.0.1", 40312),
-        "server": ("127.0.0.1", 8000),
-    }
+    Each bit of *kind* gives one part of the request a value that was never sent before. No request has none of them.
+    """
+    for number in range(start, stop):
+        kind = number % 31 + 1
+        origin = f"https://x{number}.example.{'com' if number % 2 else 'net'}" if kind & 1 else ALLOWED
+        method = f"M{number}" if kind & 2 else "PUT"
+        headers = f"x-{number},authorization" if kind & 4 else "authorization"
+        path = f"/{'users' if number % 3 else 'nowhere'}/{number}/items/{number}" if kind & 8 else PATH
+        environ = preflight(origin, method, headers, path)
+        if kind & 16:
+            environ["HTTP_HOST"] = f"h{number}.example.com"
+        if number % 64 == 0:  # an actual request
+            environ |= {
+                "REQUEST_METHOD": "GET",
+                "HTTP_ORIGIN": f"https://y{number}.example.{'com' if kind & 1 else 'net'}",
+            }
+        yield environ
