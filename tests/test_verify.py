@@ -1,0 +1,265 @@
+"""``verify`` and the check at the first request: what is wrong with the policies of views, and where."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Blueprint, Flask
+from flask.views import MethodView
+from pages import PAGE, REFUSED, VARY, preflight, send
+from werkzeug.routing import Rule
+
+from flask_preflight import PolicyError, Preflight, cors_blueprint, cors_exempt, cors_route
+
+
+def new_app(**config: Any) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    app.config.update(config)
+    app.route("/", methods=["GET", "PUT"])(index)
+    return app
+
+
+def index() -> str:
+    return "here"
+
+
+def line_of(view: Callable[..., Any]) -> str:
+    return f"{__file__}:{view.__code__.co_firstlineno}"
+
+
+def problems(error: PolicyError) -> list[tuple[str, str, str]]:
+    return [(problem.field, problem.id, problem.where) for problem in error.problems]
+
+
+# ---------------------------------------------------------------------------------------
+# Bad policies. Each value is right by itself, and wrong together with others.
+# ---------------------------------------------------------------------------------------
+
+
+@cors_route(allow_credentials=True, expose_headers="*")
+def bad_twice() -> str:
+    return ""
+
+
+@cors_route(allow_credentials=True)
+def bad_once() -> str:
+    return ""
+
+
+class BadViews(MethodView):
+    @cors_route(allow_origins=["null"])
+    def get(self) -> str:
+        return ""
+
+    @cors_route(allow_credentials=True)
+    def put(self) -> str:
+        return ""
+
+    @cors_route(allow_credentials=True)
+    def delete(self) -> str:
+        return ""
+
+
+@cors_route(allow_credentials=True)
+class BadClass(MethodView):
+    def get(self) -> str:
+        return ""
+
+    def put(self) -> str:
+        return ""
+
+
+def app_with_bad_views() -> tuple[Preflight, Flask]:
+    extension, app = Preflight(allow_origins="*"), new_app()
+    extension.init_app(app)
+    app.route("/view", methods=["GET", "PUT", "DELETE"])(bad_twice)
+    app.route("/again")(bad_twice)
+    app.route("/merged")(bad_once)
+    app.add_url_rule("/class", view_func=BadViews.as_view("apart"))
+    app.add_url_rule("/whole-class", view_func=BadClass.as_view("whole"))
+    blueprint = cors_blueprint(Blueprint("home", __name__), allow_credentials=True)
+    blueprint.route("/in-blueprint", endpoint="view")(index)
+    app.register_blueprint(blueprint)
+    app.url_map.add(Rule("/any", endpoint="any"))
+    app.view_functions["any"] = bad_once
+    return extension, app
+
+
+def test_bad_views_are_reported_together_each_with_its_place() -> None:
+    extension, app = app_with_bad_views()
+    star = ("allow_origins", "wildcard-with-credentials")
+    expected = [
+        (*star, f"view 'bad_twice' at {line_of(bad_twice)}"),
+        ("expose_headers", "wildcard-with-credentials", f"view 'bad_twice' at {line_of(bad_twice)}"),
+        (*star, f"view 'bad_once' at {line_of(bad_once)}"),
+        (*star, f"view 'apart' at {line_of(BadViews.delete)}"),
+        ("allow_origins", "null-origin", f"view 'apart' at {line_of(BadViews.get)}"),
+        (*star, f"view 'apart' at {line_of(BadViews.put)}"),
+        (*star, f"view 'whole' at {__file__}:{inspect.getsourcelines(BadClass)[1]}"),
+        (*star, f"view 'home.view' at {line_of(index)}"),
+        (*star, f"view 'any' at {line_of(bad_once)}"),
+    ]
+    attempts: list[Callable[[], object]] = [
+        lambda: extension.verify(app),
+        lambda: preflight(app, "PUT", "/"),
+        lambda: send(app, "GET", "/"),
+        lambda: send(app, "GET", "/"),
+        lambda: extension.reconfigure(app, max_age=1),
+    ]
+    for attempt in attempts:
+        with pytest.raises(PolicyError) as caught:
+            attempt()
+        assert problems(caught.value) == expected
+
+
+def test_the_message_names_every_view_with_its_line() -> None:
+    extension, app = Preflight(allow_origins="*"), new_app()
+    extension.init_app(app)
+    app.put("/bad")(bad_once)
+    with pytest.raises(PolicyError) as caught:
+        extension.verify(app)
+    assert str(caught.value).startswith(
+        f"1 problem with a CORS policy:\n- view 'bad_once' at {line_of(bad_once)}: allow_origins: '*' "
+    )
+    assert str(caught.value).endswith(" [wildcard-with-credentials]")
+
+
+def test_exempt_views_are_not_checked() -> None:
+    app = new_app()
+    blueprint = cors_blueprint(Blueprint("home", __name__), allow_credentials=True)
+    blueprint.put("/exempt")(cors_exempt(lambda: ""))
+    app.register_blueprint(blueprint)
+    Preflight(app, allow_origins="*").verify(app)
+    assert preflight(app, "PUT", "/").status == 204
+
+
+def test_three_dots_have_nothing_to_stand_for_over_a_callable() -> None:
+    app = new_app()
+    app.put("/view")(cors_route(allow_origins=[..., PAGE])(lambda: ""))
+    extension = Preflight(app, allow_origins=lambda origin, environ: True)
+    with pytest.raises(PolicyError, match="nothing-to-inherit"):
+        extension.verify(app)
+
+
+def test_verify_raises_nothing_if_all_policies_are_valid(caplog: pytest.LogCaptureFixture) -> None:
+    app = new_app()
+    app.put("/view")(cors_route(max_age=1)(lambda: ""))
+    Preflight(app, allow_origins=[PAGE]).verify(app)
+    assert caplog.messages == []
+
+
+def test_verify_checks_the_app_as_it_is_then() -> None:
+    app = new_app()
+    extension = Preflight(app, allow_origins="*")
+    extension.verify(app)
+    send(app, "GET", "/")
+    app.url_map.add(Rule("/late", endpoint="late", methods=["PUT"]))
+    app.view_functions["late"] = bad_once
+    with pytest.raises(PolicyError, match=r"view 'late' at "):
+        extension.verify(app)
+
+
+# ---------------------------------------------------------------------------------------
+# Views that are added after the check
+# ---------------------------------------------------------------------------------------
+
+
+def test_a_bad_view_added_after_the_first_request_allows_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    app = new_app()
+    Preflight(app, allow_origins="*")
+    send(app, "GET", "/")
+    app.url_map.add(Rule("/late", endpoint="late", methods=["PUT"]))
+    app.view_functions["late"] = bad_once
+    for _ in range(2):
+        assert preflight(app, "PUT", "/late") == REFUSED
+    [record] = caplog.records
+    assert (record.name, record.levelno) == ("flask_preflight", logging.ERROR)
+    assert "The policy of the view 'late' is not valid" in record.getMessage()
+    assert "[wildcard-with-credentials]" in record.getMessage()
+    assert send(app, "PUT", "/late")[:2] == (200, VARY)
+    assert preflight(app, "PUT", "/").status == 204
+
+
+def test_a_bad_view_added_late_is_explained_in_debug_mode() -> None:
+    app = new_app()
+    app.add_url_rule("/late", endpoint="late", methods=["PUT"])
+    Preflight(app, allow_origins="*", debug=True)
+    send(app, "GET", "/")
+    app.view_functions["late"] = bad_once
+    answer = preflight(app, "PUT", "/late")
+    assert answer.status == 403
+    assert answer.text.startswith("The policy of the view is not valid, so nothing is allowed: ")
+    assert answer.cors["CORS-Refused"].startswith("policy-invalid; ")
+
+
+# ---------------------------------------------------------------------------------------
+# What is valid, and probably a mistake
+# ---------------------------------------------------------------------------------------
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if (record.name, record.levelno) == ("flask_preflight", logging.WARNING)
+    ]
+
+
+def opaque(view: Callable[[], str]) -> Callable[[], str]:
+    """A decorator without `functools.wraps`, which loses the mark."""
+    return lambda: view()
+
+
+def test_verify_warns_of_a_mark_that_no_rule_reaches(caplog: pytest.LogCaptureFixture) -> None:
+    def lost() -> str:
+        return ""
+
+    app = new_app()
+    app.put("/lost", endpoint="lost")(opaque(cors_route(max_age=1)(lost)))
+    Preflight(app, allow_origins=[PAGE]).verify(app)
+    [message] = warnings(caplog)
+    assert line_of(lost) in message
+
+
+def test_verify_does_not_warn_of_marks_that_are_reached(caplog: pytest.LogCaptureFixture) -> None:
+    def transparent(view: Callable[[], str]) -> Callable[[], str]:
+        return functools.wraps(view)(lambda: view())
+
+    app = new_app()
+    app.put("/kept", endpoint="kept")(transparent(cors_route(max_age=1)(lambda: "")))
+    Preflight(app, allow_origins=[PAGE]).verify(app)
+    assert warnings(caplog) == []
+
+
+def test_verify_warns_if_no_origin_is_allowed_anywhere(caplog: pytest.LogCaptureFixture) -> None:
+    app = new_app()
+    app.put("/view")(cors_route(max_age=1)(lambda: ""))
+    Preflight(app).verify(app)
+    [message] = warnings(caplog)
+    assert "origin" in message
+
+
+def test_the_first_request_of_a_page_warns_if_no_origin_is_allowed_anywhere(caplog: pytest.LogCaptureFixture) -> None:
+    app = new_app()
+    Preflight(app)
+    send(app, "GET", "/", origin=None)
+    assert warnings(caplog) == []
+    for _ in range(2):
+        preflight(app, "PUT", "/")
+        send(app, "PUT", "/")
+    [message] = warnings(caplog)
+    assert "origin" in message
+
+
+def test_an_origin_of_one_view_is_enough(caplog: pytest.LogCaptureFixture) -> None:
+    app = new_app()
+    app.put("/view")(cors_route(allow_origins=[PAGE])(lambda: ""))
+    Preflight(app).verify(app)
+    preflight(app, "PUT", "/")
+    send(app, "PUT", "/")
+    assert warnings(caplog) == []
