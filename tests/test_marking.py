@@ -1,0 +1,274 @@
+"""The decorators themselves: what they take and refuse, and that a mark reaches nothing but the object passed."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from types import EllipsisType, MethodType
+from typing import Any
+
+import pytest
+from flask import Blueprint, Flask
+from flask.views import View
+from pages import PAGE, REFUSED, STRANGER, VARY, Answer, granted, preflight, send
+from test_marks import INHERITED, MARKED, View_, app_with, loud, marked, max_age
+
+from flask_preflight import PolicyError, Preflight, cors_blueprint, cors_exempt, cors_route
+
+# ---------------------------------------------------------------------------------------
+# A mark reaches the object that was passed, and nothing else
+# ---------------------------------------------------------------------------------------
+
+
+def test_a_marked_send_static_file_marks_no_other_static_file(tmp_path: Path) -> None:
+    (tmp_path / "robots.txt").write_text("public", encoding="utf-8")
+    (tmp_path / "report.json").write_text("private", encoding="utf-8")
+
+    def new() -> Flask:
+        app = Flask(__name__, static_folder=tmp_path, static_url_path="/static")
+        Preflight(app, allow_origins=[PAGE])
+        return app
+
+    public, other = new(), new()
+    view = cors_route(allow_origins="*")(public.send_static_file)
+    public.add_url_rule("/robots.txt", "robots", view, defaults={"filename": "robots.txt"})
+    other.add_url_rule("/report.json", "report", other.send_static_file, defaults={"filename": "report.json"})
+    assert send(public, "GET", "/robots.txt", origin=STRANGER).cors["Access-Control-Allow-Origin"] == "*"
+    for app, path in ((public, "/static/report.json"), (other, "/report.json"), (other, "/static/report.json")):
+        assert send(app, "GET", path, origin=STRANGER) == Answer(200, VARY, "private")
+        assert preflight(app, "GET", path, origin=STRANGER) == REFUSED
+
+
+class Counter:
+    """An object whose methods are views."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def view(self, more: int = 0, *, even_more: int = 0) -> str:
+        """The docstring."""
+        return str(self.start + more + even_more)
+
+    async def asynchronous(self) -> str:
+        return str(self.start)
+
+
+def test_a_marked_method_of_an_instance_marks_no_other_instance() -> None:
+    one, two = Counter(1), Counter(2)
+    app = app_with(
+        ("/marked", marked(one.view)),
+        ("/same", one.view),
+        ("/other", two.view),
+        ("/other-marked", cors_route(max_age=8)(two.view)),
+        methods=["PUT"],
+    )
+    ages = [max_age(app, path=path) for path in ("/marked", "/same", "/other", "/other-marked")]
+    assert ages == [MARKED, INHERITED, INHERITED, "8"]
+    assert [send(app, "PUT", path).text for path in ("/marked", "/same", "/other", "/other-marked")] == [*"1122"]
+
+
+def test_a_marked_method_is_still_that_method() -> None:
+    method = marked(Counter(1).view)
+    assert (method.__name__, method.__doc__, method.__module__) == ("view", "The docstring.", __name__)
+    assert inspect.signature(method) == inspect.signature(Counter(1).view)
+    assert (method(), method(1), method(1, even_more=1)) == ("1", "2", "3")
+    assert not inspect.iscoroutinefunction(method)
+    assert inspect.iscoroutinefunction(marked(Counter(1).asynchronous))
+    app = app_with()
+    app.put("/named")(method)
+    assert "view" in app.view_functions
+    app.put("/asynchronous")(marked(Counter(3).asynchronous))
+    assert send(app, "PUT", "/asynchronous").text == "3"
+    assert max_age(app, path="/asynchronous") == MARKED
+
+
+def test_a_marked_method_that_is_no_python_function_keeps_its_name() -> None:
+    text = "here"
+    method: Any = marked(MethodType(len, text))
+    assert (method(), method.__name__) == (4, "len")
+    app = app_with(("/", marked(MethodType(str, text))), methods=["PUT"])
+    assert (max_age(app), send(app, "PUT", "/").text) == (MARKED, "here")
+
+
+def test_a_closure_in_a_marked_method_still_works() -> None:
+    def make(greeting: str) -> Any:
+        class Greeter:
+            def view(self) -> str:
+                return f"{greeting} from {__class__.__name__}"  # type: ignore[name-defined]
+
+        return Greeter()
+
+    assert marked(make("hello").view)() == "hello from Greeter"
+
+
+def test_a_marked_method_may_be_marked_again() -> None:
+    app = app_with(("/", cors_route(max_age=8)(marked(Counter(1).view))), methods=["PUT"])
+    assert max_age(app) == "8"
+
+
+@pytest.mark.parametrize("length", [1, 2])
+def test_a_cycle_of_wrappers_ends(length: int) -> None:
+    """Flask and `functools` do not make such cycles, but a decorator may."""
+
+    def cycle(mark: Callable[[View_], View_]) -> View_:
+        views: list[Any] = [lambda: "" for _ in range(length)]
+        for view, wrapped in zip(views, [*views[1:], views[0]], strict=True):
+            view.__wrapped__ = wrapped
+        return mark(views[0])
+
+    app = app_with(("/", cycle(marked)), methods=["PUT"])
+    assert max_age(app) == MARKED
+    app = app_with(("/", cycle(cors_route(allow_credentials=True, expose_headers="*"))), methods=["PUT"])
+    with pytest.raises(PolicyError, match=r"view '_' at "):
+        preflight(app, "PUT", "/")
+
+
+# ---------------------------------------------------------------------------------------
+# What is refused
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        pytest.param(lambda view: cors_exempt(cors_route(view)), id="exempt above"),
+        pytest.param(lambda view: cors_route(cors_exempt(view)), id="exempt below"),
+        pytest.param(lambda view: cors_route(max_age=1)(loud(cors_exempt(view))), id="a decorator between"),
+    ],
+)
+def test_marked_both_ways(mark: Callable[[Any], Any]) -> None:
+    def view() -> str:
+        return ""
+
+    with pytest.raises(
+        TypeError, match=r"view.* is marked with cors_exempt and for CORS as well: remove one of the two"
+    ):
+        mark(view)
+
+
+def test_a_blueprint_marked_both_ways() -> None:
+    with pytest.raises(TypeError, match=r"Blueprint 'home'.* is marked with cors_exempt"):
+        cors_exempt(cors_blueprint(Blueprint("home", __name__), max_age=1))
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        pytest.param(lambda: cors_route(allow_origin=["*"]), id="cors_route"),  # type: ignore[call-overload]
+        pytest.param(lambda: cors_blueprint(Blueprint("x", __name__), allow_origin=["*"]), id="cors_blueprint"),  # type: ignore[call-arg]
+    ],
+)
+def test_unknown_fields(mark: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match=r"a policy has no field 'allow_origin'; did you mean 'allow_origins'\?"):
+        mark()
+
+
+class Slotted:
+    __slots__ = ()
+
+    def __call__(self) -> str:
+        return ""
+
+
+NO_VIEWS: list[Any] = [
+    pytest.param(len, "it takes no attributes; wrap it in a function$", id="built-in function"),
+    pytest.param("x".upper, "it takes no attributes; wrap it in a function$", id="built-in method"),
+    pytest.param(Slotted(), "it takes no attributes; wrap it in a function$", id="without attributes"),
+    pytest.param(dict, "is not a subclass of flask.views.View, ", id="built-in class"),
+    pytest.param(object, "is not a subclass of flask.views.View, ", id="object"),
+    pytest.param(Slotted, "is not a subclass of flask.views.View, ", id="class that is no view"),
+    pytest.param("/api", "it is not a view function, view class, or blueprint$", id="URL"),
+    pytest.param({"max_age": 1}, "it is not a view function, view class, or blueprint$", id="dict"),
+    pytest.param(property(lambda self: ""), "it is not a view function, view class, or blueprint$", id="property"),
+    # callable, and a mark on it would have no effect
+    pytest.param(Flask(__name__), "it is not a view function, view class, or blueprint$", id="app"),
+    pytest.param(False, "it is not a view function, view class, or blueprint$", id="False"),
+]
+
+
+@pytest.mark.parametrize(("target", "message"), NO_VIEWS)
+@pytest.mark.parametrize(
+    "mark",
+    [
+        pytest.param(cors_route, id="bare"),
+        pytest.param(cors_route(max_age=1), id="cors_route"),
+        pytest.param(cors_exempt, id="cors_exempt"),
+    ],
+)
+def test_objects_that_are_no_views(mark: Callable[[Any], Any], target: object, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        mark(target)
+
+
+@pytest.mark.parametrize(
+    "target", [lambda: "", View, "/api", None, Flask(__name__)], ids=lambda each: type(each).__name__
+)
+def test_objects_that_are_no_blueprints(target: Any) -> None:
+    with pytest.raises(TypeError, match=r"is not a blueprint; mark views with cors_route$"):
+        cors_blueprint(target, max_age=1)
+
+
+@pytest.mark.parametrize("mark", [cors_route, cors_route(max_age=1)], ids=["bare", "with changes"])
+def test_a_blueprint_in_cors_route(mark: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match=r"^<Blueprint 'home'> is a blueprint; mark it with cors_blueprint$"):
+        mark(Blueprint("home", __name__))
+
+
+BAD_VALUES: list[Any] = [
+    pytest.param({"max_age": -1}, ["max-age-range"], id="out of range"),
+    pytest.param({"allow_origins": ["https://p.example/"]}, ["origin-trailing-slash"], id="origin"),
+    pytest.param({"allow_methods": ["put"], "max_age": -1}, ["method-case", "max-age-range"], id="two at once"),
+    pytest.param({"allow_headers": "X-One"}, ["bare-string"], id="string"),
+    pytest.param({"allow_headers": [..., "not a name"]}, ["header-invalid"], id="beside three dots"),
+    pytest.param({"allow_headers": ["..."]}, ["ellipsis-as-string"], id="three dots in quotes"),
+]
+
+
+@pytest.mark.parametrize(("changes", "ids"), BAD_VALUES)
+@pytest.mark.parametrize(
+    "mark",
+    [
+        pytest.param(lambda **changes: cors_route(**changes), id="cors_route"),
+        pytest.param(lambda **changes: cors_blueprint(Blueprint("x", __name__), **changes), id="cors_blueprint"),
+    ],
+)
+def test_values_that_are_wrong_by_themselves_are_reported_at_once(
+    mark: Callable[..., object], changes: dict[str, Any], ids: list[str]
+) -> None:
+    with pytest.raises(PolicyError) as caught:
+        mark(**changes)
+    assert sorted(problem.id for problem in caught.value.problems) == sorted(ids)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"allow_origins": [...]},
+        {"allow_headers": [..., "X-One"]},
+        {"allow_origins": "*", "allow_credentials": True},
+        {"allow_origins": ["null"]},
+        {"allow_origins": ["http://insecure.example"], "allow_credentials": True},
+        {"expose_headers": "*", "allow_credentials": True},
+    ],
+    ids=str,
+)
+def test_values_that_depend_on_others_are_checked_when_they_are_merged(changes: dict[str, Any]) -> None:
+    """Other levels may set the other field."""
+    cors_route(**changes)(lambda: "")
+
+
+def test_iterators_can_be_marked_with() -> None:
+    """They are read once, and merged several times."""
+    names: list[str | EllipsisType] = [..., "X-One"]
+    mark = cors_route(allow_headers=iter(names))
+    app = app_with(("/", mark(lambda: "")), ("/other", mark(lambda: "")), methods=["PUT"])
+    expected = granted("OPTIONS, PUT", "Content-Type, X-One")
+    assert preflight(app, "PUT", "/") == preflight(app, "PUT", "/other") == expected
+
+
+def test_lists_that_change_later_change_no_mark() -> None:
+    names = ["X-One"]
+    app = app_with(("/", cors_route(allow_headers=names)(lambda: "")), methods=["PUT"])
+    names.append("X-Two")
+    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", "X-One")
