@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 def protected(**changes: Any) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.route("/", methods=["GET", "PUT"])(index)
-    Preflight(app, **{"allow_origins": [PAGE], **changes})
+    changes = {"allow_origins": [PAGE], **changes}
+    Preflight(app, **changes)
     return app
 
 
@@ -306,7 +307,7 @@ def test_granted_and_allowed_requests_are_not_logged(log: pytest.LogCaptureFixtu
 def test_refusals_are_appended_to_the_list_of_the_caller() -> None:
     app = protected()
     refusals: list[str] = []
-    overrides = {"environ_overrides": {"flask_preflight.refusals": refusals}}
+    overrides: dict[str, Any] = {"environ_overrides": {"flask_preflight.refusals": refusals}}
     preflight(app, "PUT", "/", **overrides)
     send(app, "PUT", "/", **overrides)
     assert refusals == []
@@ -439,5 +440,5 @@ def test_exceptions_that_are_no_errors_are_not_logged(error: BaseException, capl
     Preflight(app, allow_origins=[PAGE])
     environ = create_environ("/", headers={"Origin": PAGE})
     with pytest.raises(type(error)):
-        app(environ, lambda *_: bytes)  # type: ignore[arg-type]
+        app(environ, lambda *_: bytes)
     assert caplog.messages == []

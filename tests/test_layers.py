@@ -30,7 +30,8 @@ def index() -> str:
 
 def protected(**changes: Any) -> Flask:
     app = new_app()
-    Preflight(app, **{"allow_origins": [PAGE], **changes})
+    changes = {"allow_origins": [PAGE], **changes}
+    Preflight(app, **changes)
     return app
 
 

@@ -327,7 +327,7 @@ def prefixed(middleware: Callable[[WSGIApplication], WSGIApplication]) -> Flask:
     app.put("/x")(view(1))
     app.put("/folder/")(view(2))
     app.put("/budget/x")(view(3))
-    app.wsgi_app = middleware(app.wsgi_app)  # type: ignore[method-assign]
+    vars(app)["wsgi_app"] = middleware(app.wsgi_app)
     Preflight(app, allow_origins=[PAGE])
     return app
 
