@@ -15,7 +15,7 @@ from flask_preflight.engine import VARY, Decision, HeaderList, Outcome, Reason, 
 from flask_preflight.journal import Journal
 from flask_preflight.policy import Policy, freeze_changes, merge
 from flask_preflight.problems import PolicyError
-from flask_preflight.responses import Answer, decorate
+from flask_preflight.responses import decorate
 from flask_preflight.routes import PolicyTable, RouteMatch
 from flask_preflight.wsgi import ACTIVE_LAYER, CorsLayer, is_preflight, respond
 
@@ -301,11 +301,11 @@ class _FlaskLayer(CorsLayer):
                 return body
             if visit.match is not None and visit.environ is not None:
                 environ, match = visit.environ, visit.match
-                return respond(self.answer(cast(Policy, match.policy), environ, _Route(table, match)), start_response)
+                return self.answer(cast(Policy, match.policy), environ, start_response, _Route(table, match))
         match = table.match_preflight(environ)
         if match.policy is None:
             return self.app(environ, start_response)
-        return respond(self.answer(match.policy, environ, _Route(table, match)), start_response)
+        return self.answer(match.policy, environ, start_response, _Route(table, match))
 
     def _send_inward(
         self, visit: door.Visit, environ: WSGIEnvironment, start_response: StartResponse
@@ -321,10 +321,12 @@ class _FlaskLayer(CorsLayer):
             visit.match = None
             return None
 
-    def answer(self, policy: Policy, environ: WSGIEnvironment, route: Any = None) -> Answer:
+    def answer(
+        self, policy: Policy, environ: WSGIEnvironment, start_response: StartResponse, route: Any = None
+    ) -> Iterable[bytes]:
         if route.match.error is not None:  # refused, whatever the policy says
-            return self.answer_in_full(policy, environ, route)
-        return super().answer(policy, environ, route)
+            return respond(self.answer_in_full(policy, environ, route), start_response)
+        return super().answer(policy, environ, start_response, route)
 
     def decide(self, policy: Policy, facts: RequestFacts, route: Any) -> Decision:
         match: RouteMatch = route.match

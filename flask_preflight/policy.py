@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
 from types import CoroutineType, EllipsisType
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypedDict, cast, final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, cast, final
 
 from flask_preflight import fetch
 from flask_preflight.checks import READERS, check_together, is_list, is_star, read_fields
@@ -85,6 +85,8 @@ class Policy:
     dangerously_allow_public_suffix_subdomains: bool = False
     dangerously_allow_null_origin: bool = False
 
+    responses: ClassVar[Any] = None
+
     if not TYPE_CHECKING:  # type checkers know the fields, and would take any name
 
         def __new__(cls, *args, **fields):
@@ -150,11 +152,14 @@ class Policy:
         return is_star(self.allow_origins)
 
     def allows_header(self, name: str) -> bool:
-        """Whether a preflight may announce the request header *name*, compared without case."""
-        if not name.isascii():  # `str.lower` would make ASCII of some other letters
-            return False
-        name = name.lower()
-        return name in self.header_names or (self.allows_any_header and name not in fetch.NON_WILDCARD_REQUEST_HEADERS)
+        """Whether a preflight may announce the request header *name*, compared without case.
+
+        ``*`` is a valid name, but an answer that names it would allow every header, and browsers would cache that.
+        """
+        lower = name.lower()
+        if not self.allows_any_header or lower in self.header_names:
+            return lower in self.header_names and name.isascii()  # `str.lower` makes ASCII of some other letters
+        return lower not in fetch.NON_WILDCARD_REQUEST_HEADERS and name != fetch.WILDCARD and fetch.is_token(name)
 
     @lazy
     def allows_any_method(self) -> bool:

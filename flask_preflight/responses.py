@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from flask_preflight import fetch
 from flask_preflight.engine import (
+    MAX_REQUEST_HEADERS_COUNT,
     VARY_PREFLIGHT,
     HeaderList,
     RequestFacts,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 # The bounds of what is kept for one policy: entries, and characters of method and header names together
 _MOST_KEPT: Final = 64
 _LONGEST_KEY: Final = 256
+
+# So short a list of header names has not too many commas
+_SHORT: Final = MAX_REQUEST_HEADERS_COUNT
 
 
 # Status line, headers and body of a response
@@ -67,40 +71,53 @@ _ANY_ORIGIN: Final = "https://any-origin.invalid"
 
 
 class Responses:
-    """What is sent under one policy.
+    """What is sent under one policy: look-ups, made once and kept with the policy.
 
-    *asks* is whether a callable decides about origins: then `preflight` and `actual` must not be called. *others* is what
-    is added to the response to a request without an origin, or of an origin that is not allowed.
+    *asks* is whether a callable decides about origins: then `grant` and `actual` do not apply. *others* is what is
+    added to the response to a request without an origin, or of an origin that is not allowed.
     """
 
     def __init__(self, policy: Policy) -> None:
         origins = policy.allow_origins
-        self.is_public = policy.allows_any_origin
         self.asks = callable(origins)
+        self.is_public = policy.allows_any_origin
         self._allows_origin = _allow_any
         if isinstance(origins, Origins):
             self._allows_origin = origins.match if origins.patterns else origins.listed.__contains__
+        self._methods = policy.methods
+        self._header_names = policy.header_names
+        self._lists_headers = not policy.allows_any_header
         # A twin of the policy is asked: if the cache referred to the policy itself, they would keep each other alive.
-        twin = policy.twin(allow_origins=origins if self.is_public else Origins([_ANY_ORIGIN]))
-        self._twin = twin
-        self._grant_uncached = partial(_grant, twin)
-        self._grant = lru_cache(maxsize=_MOST_KEPT)(self._grant_uncached)
+        self._twin = twin = policy.twin(allow_origins=origins if self.is_public else Origins([_ANY_ORIGIN]))
+        self._grant = lru_cache(maxsize=_MOST_KEPT)(partial(_grant, twin))
         allowed = negotiate(twin, RequestFacts("GET", _ANY_ORIGIN)).headers
         self._origin_headers = tuple(name for name, value in allowed if value == _ANY_ORIGIN)
         self._allowed = allowed[len(self._origin_headers) :]
         self.others = negotiate(twin, RequestFacts("GET")).headers
 
-    def preflight(self, environ: WSGIEnvironment) -> Answer:
-        """The answer to a preflight in production."""
+    def grant(self, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]]] | None:
+        """Status and headers of the answer to a preflight; ``None`` if it is refused."""
         origin, method = environ["HTTP_ORIGIN"], environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
         headers = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
-        if len(origin) > MAX_ORIGIN_LENGTH or not self._allows_origin(origin) or not allows_method(self._twin, method):
-            return REFUSAL
-        grant = self._grant if len(method) + len(headers) <= _LONGEST_KEY else self._grant_uncached
-        if not allows_headers(self._twin, headers):
-            return REFUSAL
-        status, granted = grant(method, headers)
-        return status, [(fetch.ALLOW_ORIGIN, fetch.WILDCARD if self.is_public else origin), *granted], ()
+        if len(origin) > MAX_ORIGIN_LENGTH or not self._allows_origin(origin):
+            return None
+        if method not in self._methods and not allows_method(self._twin, method):
+            return None
+        # Most lists are short, and written as browsers do: lower case, no white space. Then one comparison is enough.
+        if len(headers) > _SHORT or not self._header_names.issuperset(headers.split(",")):
+            if (
+                len(headers) <= _SHORT
+                and headers.islower()
+                and self._lists_headers
+                and " " not in headers
+                and "\t" not in headers
+            ):
+                return None
+            if not allows_headers(self._twin, headers):
+                return None
+        is_kept = len(method) + len(headers) <= _LONGEST_KEY
+        status, granted = self._grant(method, headers) if is_kept else _grant(self._twin, method, headers)
+        return status, [(fetch.ALLOW_ORIGIN, fetch.WILDCARD if self.is_public else origin), *granted]
 
     def actual(self, origin: str) -> HeaderList:
         """What to add to the app's response to an actual request of *origin*."""
@@ -122,8 +139,8 @@ def _grant(policy: Policy, method: str, requested_headers: str) -> tuple[str, He
 
 def responses_of(policy: Policy) -> Responses:
     """The responses of *policy*, made once and kept with it."""
-    kept: dict[str, Responses] = policy.derived
-    return kept.get("responses") or kept.setdefault("responses", Responses(policy))
+    responses: Responses = vars(policy).setdefault("responses", Responses(policy))
+    return responses
 
 
 # ---------------------------------------------------------------------------------------

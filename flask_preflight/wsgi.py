@@ -33,6 +33,9 @@ PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 ACTIVE_LAYER: Final = "flask_preflight.active_layer"
 
 
+_REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
+
+
 def is_preflight(environ: WSGIEnvironment) -> bool:
     """https://fetch.spec.whatwg.org/#cors-preflight-request"""
     return (
@@ -61,16 +64,22 @@ class CorsLayer:
 
     # -- one request ------------------------------------------------------------------------
 
-    def answer(self, policy: Policy, environ: WSGIEnvironment, route: Any = None) -> Answer:
-        """The answer to a preflight under *policy*. *route* is what the edge knows of the request's route."""
-        responses = responses_of(policy)
-        answer = None if responses.asks else responses.preflight(environ)
-        if answer is REFUSAL:
+    def answer(
+        self, policy: Policy, environ: WSGIEnvironment, start_response: StartResponse, route: Any = None
+    ) -> Iterable[bytes]:
+        """Answer a preflight under *policy*. *route* is what the edge knows of the request's route."""
+        responses = policy.responses or responses_of(policy)
+        if responses.asks:
+            return respond(self.answer_in_full(policy, environ, route), start_response)
+        granted = responses.grant(environ)
+        if granted is None:
             if not (self.debug or journal.preflight_refused.receivers or journal.tells_refusals(environ)):
-                return answer
-        elif answer is not None and not journal.preflight_granted.receivers:
-            return answer
-        return self.answer_in_full(policy, environ, route)
+                start_response(_REFUSED, [*_REFUSED_HEADERS])
+                return [_REFUSED_BODY]
+        elif not journal.preflight_granted.receivers:
+            start_response(*granted)
+            return []
+        return respond(self.answer_in_full(policy, environ, route), start_response)
 
     def answer_in_full(self, policy: Policy, environ: WSGIEnvironment, route: Any) -> Answer:
         """The answer to a preflight, negotiated and told to those who want to know."""
@@ -85,7 +94,7 @@ class CorsLayer:
         self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any = None
     ) -> HeaderList:
         """What to add to the response to an actual request of *origin*."""
-        responses = responses_of(policy)
+        responses = policy.responses or responses_of(policy)
         if origin is None:
             return responses.others
         headers = None if responses.asks else responses.actual(origin)
@@ -199,14 +208,19 @@ class PreflightMiddleware(CorsLayer):
                 f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
             )
         self._policy = policy
+        self._fixed = policy if isinstance(policy, Policy) else None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight; pass on every other request, and add headers to its response."""
-        policy = self._policy if isinstance(self._policy, Policy) else self._find(environ)
+        policy = self._fixed or self._find(environ)
         if policy is None or (ACTIVE_LAYER in environ and self.defers_to_outer(environ)):
             return self.app(environ, start_response)
-        if is_preflight(environ):
-            return respond(self.answer(policy, environ), start_response)
+        if (
+            "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
+            and "HTTP_ORIGIN" in environ
+            and environ["REQUEST_METHOD"] == "OPTIONS"
+        ):
+            return self.answer(policy, environ, start_response)
         added = self.added_headers(policy, environ, environ.get("HTTP_ORIGIN"))
         environ[ACTIVE_LAYER] = (self, None)
         try:
