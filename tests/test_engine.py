@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -622,8 +623,8 @@ def meetings(draw: st.DrawFn) -> tuple[Policy, RequestFacts]:
 
 
 def fresh(policy: Policy) -> Policy:
-    """Build an equal policy that remembers nothing."""
-    return Policy(**{name: getattr(policy, name) for name in policy.__dataclass_fields__})
+    """Build an equal policy that has not been used."""
+    return Policy(**{field.name: getattr(policy, field.name) for field in fields(policy)})
 
 
 @given(meetings())

@@ -606,17 +606,6 @@ sys.stdout.buffer.write(pickle.dumps(policy))
     assert {pickle.loads(result.stdout)} == {Policy(allow_origins=["https://a.com"])}
 
 
-def test_a_copy_starts_without_what_was_derived() -> None:
-    EXAMPLE.derived["question"] = "answer"
-    try:
-        assert copy.copy(EXAMPLE).derived == {}
-        assert copy.deepcopy(EXAMPLE).derived == {}
-        assert pickle.loads(pickle.dumps(EXAMPLE)).derived == {}
-        assert EXAMPLE.override(max_age=5).derived == {}
-    finally:
-        EXAMPLE.derived.clear()
-
-
 def test_computed_properties_have_their_docstrings() -> None:
     assert isinstance(Policy.methods, lazy)
     assert Policy.methods.__doc__ == "The methods allowed by name, sorted; ``GET`` brings ``HEAD``."
