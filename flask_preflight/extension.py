@@ -13,6 +13,7 @@ from flask_preflight import door
 from flask_preflight.config import in_config, read_config, unread_variables
 from flask_preflight.engine import VARY, Decision, HeaderList, Outcome, Reason, RequestFacts, refuse_preflight
 from flask_preflight.journal import Journal
+from flask_preflight.marks import unreached_marks
 from flask_preflight.policy import Policy, freeze_changes, merge
 from flask_preflight.problems import PolicyError
 from flask_preflight.responses import decorate
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from flask_preflight.policy import PolicyChanges
 
 _NAME: Final = "preflight"
+
+_NO_ORIGIN: Final = (
+    "No origin is allowed anywhere in this app, so every cross-origin request is refused: write"
+    " Preflight(app, allow_origins=[...]), or set PREFLIGHT_ALLOW_ORIGINS in the configuration."
+)
 
 Levels: TypeAlias = tuple[Mapping[str, Any], ...]
 
@@ -173,6 +179,7 @@ class _AppState:
         """:raises PolicyError: if the app-wide policy is not valid."""
         self.app = app
         self.journal = Journal(app)
+        self._has_warned = False
         self._version = self._make_version(levels)
 
     def version(self) -> _Version:
@@ -193,14 +200,28 @@ class _AppState:
         version = self.version()
         return version.table if version.is_settled else self._make_version(version.levels).table
 
+    def warn_of_no_origin(self) -> None:
+        """Log once that no origin is allowed anywhere."""
+        if not self._has_warned:
+            self._has_warned = True
+            self.journal.warn(_NO_ORIGIN)
+
     def verify(self) -> None:
-        """Check the app as it is now."""
-        self._settle(self.version())
+        """Check the app as it is now, and warn of what is probably a mistake."""
+        table = self._settle(self.version()).table
+        if table.allows_nothing:
+            self.journal.warn(_NO_ORIGIN)
+        for mark in unreached_marks(self.app.import_name.partition(".")[0]):
+            hint = (
+                "Flask does not know the object that was marked, or a decorator without functools.wraps hides the mark"
+            )
+            self.journal.warn(f"{mark.place}: no rule of the app leads to this {mark.decorator}: {hint}.")
 
     def _settle(self, version: _Version) -> _Version:
         settled = self._make_version(version.levels, is_settled=True)
         settled.table.check()
         settled.table.handle_options()
+        settled.table.note_reached_marks()
         return settled
 
     def reconfigure(self, changes: PolicyChanges) -> None:
@@ -271,6 +292,8 @@ class _FlaskLayer(CorsLayer):
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight by its view's policy; pass on every other request, and add headers to its response."""
         table = self._state.ensure_table()
+        if table.allows_nothing and "HTTP_ORIGIN" in environ:
+            self._state.warn_of_no_origin()
         if ACTIVE_LAYER in environ and self.defers_to_outer(environ):
             return self.app(environ, start_response)
         if is_preflight(environ):

@@ -7,6 +7,7 @@ handlers that raise are caught, and outside debug mode a cause is logged at most
 from __future__ import annotations
 
 import logging
+import os
 import sysconfig
 import time
 import traceback
@@ -92,18 +93,21 @@ class RateLimit:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = Lock()
+        self._lock, self._pid = Lock(), os.getpid()
         self._causes: dict[Hashable, tuple[float, int]] = {}  # when it was last admitted, and how often refused since
-        self._others = (-_PERIOD, 0)  # the same for all causes beyond the limit
+        self._others = 0  # how often causes beyond the limit were suppressed
 
     def admit(self, cause: Hashable) -> tuple[int, int] | None:
         """How often *cause* and other causes were suppressed since they were last admitted; ``None`` to suppress it."""
-        if not self._lock.acquire(blocking=False):
+        if self._pid != os.getpid():  # another thread may have held the lock when this process was forked
+            self._lock, self._pid = Lock(), os.getpid()
+        lock = self._lock
+        if not lock.acquire(blocking=False):
             return None
         try:
             return self._admit(cause, self._clock())
         finally:
-            self._lock.release()
+            lock.release()
 
     def _admit(self, cause: Hashable, now: float) -> tuple[int, int] | None:
         last, suppressed = self._causes.get(cause, (-_PERIOD, 0))
@@ -113,17 +117,17 @@ class RateLimit:
         if cause not in self._causes and len(self._causes) >= _MOST_CAUSES:
             self._forget_old(now)
         if cause not in self._causes and len(self._causes) >= _MOST_CAUSES:
-            self._others = (self._others[0], self._others[1] + 1)
+            self._others += 1
             return None
         self._causes[cause] = (now, 0)
-        others, self._others = self._others[1], (now, 0)
+        others, self._others = self._others, 0
         return suppressed, others
 
     def _forget_old(self, now: float) -> None:
         for cause, (last, suppressed) in [*self._causes.items()]:
             if now - last >= _PERIOD:
                 del self._causes[cause]
-                self._others = (self._others[0], self._others[1] + suppressed)
+                self._others += suppressed
 
 
 class Journal:
@@ -170,6 +174,10 @@ class Journal:
         text = f"{what}, at {place[0]}:{place[1]}: {describe_error(error)}"
         exc_info = (type(error), error, error.__traceback__)
         self._log(logging.ERROR, (type(error), place), text, exc_info=exc_info)
+
+    def warn(self, text: str) -> None:
+        """Log *text* as a WARNING, each time."""
+        self._log(logging.WARNING, None, text, is_limited=False)
 
     def log_once(self, level: int, cause: Hashable, text: str) -> None:
         """Log *text*, at most once a minute for each *cause*."""

@@ -9,11 +9,13 @@ of decorators does not matter. A mark reaches the object that was passed and not
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial, update_wrapper
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
+from weakref import WeakValueDictionary
 
 from flask import Blueprint, Flask
 from flask.views import MethodView, View
@@ -35,10 +37,32 @@ _MOST_WRAPPERS: Final = 100
 
 
 class Mark:
-    """Changes to the inherited policy. ``None`` means that CORS is left to the view itself."""
+    """Changes to the inherited policy. ``None`` means that CORS is left to the view itself.
 
-    def __init__(self, changes: PolicyChanges | None) -> None:
+    *place* is ``file:line`` of the decorator, and *module* its module. *is_reached* is whether a rule of some app has
+    led to the mark.
+    """
+
+    def __init__(self, changes: PolicyChanges | None, decorator: str) -> None:
+        frame = sys._getframe(2)  # of the caller of the decorator
         self.changes = changes
+        self.decorator = decorator
+        self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        self.module: str = frame.f_globals.get("__name__", "")
+        self.is_reached = False
+        _all_marks[id(self)] = self
+
+
+# They go with the marked objects.
+_all_marks: Final[WeakValueDictionary[int, Mark]] = WeakValueDictionary()
+
+
+def unreached_marks(package: str) -> list[Mark]:
+    """The marks in modules of *package* that no rule of any app has led to, by place."""
+    marks = [
+        mark for mark in list(_all_marks.values()) if not mark.is_reached and mark.module.partition(".")[0] == package
+    ]
+    return sorted(marks, key=lambda mark: mark.place)
 
 
 @overload
@@ -67,7 +91,7 @@ def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
     .. versionchanged:: 0.2
         Values are checked where the decorator stands. A bound method is not marked itself, but the returned copy.
     """
-    mark = _make_mark(changes)
+    mark = Mark(_check(changes), "cors_route")
     return _mark_view(view, mark) if view is not None else lambda view: _mark_view(view, mark)
 
 
@@ -80,7 +104,7 @@ def cors_blueprint(blueprint: AnyBlueprint, **changes: Unpack[PolicyChanges]) ->
     """
     if not isinstance(blueprint, Blueprint):
         raise TypeError(f"{blueprint!r} is not a blueprint; mark views with cors_route")
-    return _add(blueprint, _make_mark(changes))
+    return _add(blueprint, Mark(_check(changes), "cors_blueprint"))
 
 
 def cors_exempt(view_or_blueprint: Marked) -> Marked:
@@ -88,16 +112,17 @@ def cors_exempt(view_or_blueprint: Marked) -> Marked:
 
     :raises TypeError: if it is marked with `cors_route` or `cors_blueprint` too.
     """
+    mark = Mark(None, "cors_exempt")
     if isinstance(view_or_blueprint, Blueprint):
-        return _add(view_or_blueprint, Mark(None))
-    exempt: Marked = _mark_view(view_or_blueprint, Mark(None))
+        return _add(view_or_blueprint, mark)
+    exempt: Marked = _mark_view(view_or_blueprint, mark)
     return exempt
 
 
-def _make_mark(changes: PolicyChanges) -> Mark:
+def _check(changes: PolicyChanges) -> PolicyChanges:
     frozen = freeze_changes(changes)
     check_changes(frozen)
-    return Mark(frozen)
+    return frozen
 
 
 def _mark_view(view: Any, mark: Mark) -> Any:

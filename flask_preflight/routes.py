@@ -71,6 +71,7 @@ class PolicyTable:
         self.app = app
         self._journal = journal
         self.app_wide = policy
+        self.allows_nothing = False  # whether no origin is allowed anywhere, as far as `check` has seen
         self._merged: WeakKeyDictionary[Mark, dict[tuple[Mark, ...], Policy | PolicyError]] = WeakKeyDictionary()
 
     # -- policies of views --------------------------------------------------------------------
@@ -125,10 +126,11 @@ class PolicyTable:
         :raises PolicyError: with the problems of all views, each with its view, file and line.
         """
         problems: dict[tuple[object, ...], Problem] = {}
+        policies: list[Policy | None] = [self.app_wide]
         for endpoint, view in list(self.app.view_functions.items()):
             for method in _COMMON_METHODS if depends_on_method(view) else ("GET",):
                 try:
-                    self.policy_of(endpoint, method)
+                    policies.append(self.policy_of(endpoint, method))
                 except PolicyError as error:
                     place = place_of_view(view, method)
                     marks = self._marks(endpoint, method)
@@ -137,6 +139,15 @@ class PolicyTable:
                         problems.setdefault((endpoint, marks, str(problem)), located)
         if problems:
             raise PolicyError(problems.values())
+        self.allows_nothing = not any(policy is not None and policy.allow_origins for policy in policies)
+
+    def note_reached_marks(self) -> None:
+        """Note on all marks that a rule leads to that it does."""
+        for rule in self.app.url_map.iter_rules():
+            view = self.app.view_functions.get(rule.endpoint)
+            for method in (rule.methods or _COMMON_METHODS) if depends_on_method(view) else ("GET",):
+                for mark in self._marks(rule.endpoint, method):
+                    mark.is_reached = True
 
     def handle_options(self) -> None:
         """Give the URLs of marked views Flask's own OPTIONS handler, unless a rule of the URL has one."""
