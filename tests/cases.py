@@ -1,6 +1,6 @@
 """CORS cases as data: what a page fetches, what the server answers, what must come of it.
 
-One case serves the model (``test_browser.py``) and the real engines (``test_engines.py``). The page is on origin
+One case serves the model (``test_browser.py``) and the real engines (``test_real_browsers.py``). The page is on origin
 A; B is another port of the same host, C another host on B's port. ``{A}`` and so on in a header's value stand for
 the origin, ``{goal}`` for the path that redirects lead to.
 """

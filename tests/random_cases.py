@@ -1,7 +1,7 @@
 """Random CORS cases: servers that answer right, nearly right and malformed.
 
-Where engines are known to differ, ``docs/engines.md`` has a line and ``test_engines.py`` a test; the cases here stay
-clear of it. Each such place says which difference it avoids.
+Where engines are known to differ, ``docs/engines.md`` has a line and ``test_real_browsers.py`` a test. The cases here
+avoid these differences, and each such place says which one it avoids.
 """
 
 from __future__ import annotations

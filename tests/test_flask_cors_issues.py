@@ -300,14 +300,14 @@ def test_what_flask_cors_has_met(make_app: Callable[[], Flask], ask: Ask, answer
 def test_an_exception_that_flask_lets_through_is_named_as_the_cause(
     switch: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody inside can answer then; but whoever sees a CORS error in the browser finds this in the log."""
+    """The error page comes from outside the app, so only the log can explain the CORS error in the browser."""
     app = app_wide()
     app.config[switch] = True
     with pytest.raises(RuntimeError, match="the cause"):
         send(app, "GET", "/fail")
     assert [record.message for record in caplog.records if record.name == "flask_preflight"] == [
-        "An exception leaves the app, so its answer is made further out and has no CORS headers: the browser will call"
-        " that a CORS error, and the cause is in the traceback."
+        "The app raised an exception, so the server sends the error page without CORS headers. The browser will call"
+        " that a CORS error; the cause is in the traceback."
     ]
 
 

@@ -153,27 +153,6 @@ app({"REQUEST_METHOD": "GET"}, print)
     assert not flask & modules
 
 
-PUBLIC = """
-    Decision ExtensionHost Outcome Policy PolicyError Preflight PreflightMiddleware Reason RequestFacts by_path
-    cors_blueprint cors_exempt cors_route negotiate preflight_granted preflight_refused request_allowed request_refused
-"""
-
-
-def test_public_names() -> None:
-    assert flask_preflight.__all__ == PUBLIC.split()
-    for name in flask_preflight.__all__:
-        assert getattr(flask_preflight, name) is getattr(flask_preflight, name)
-    names: dict[str, object] = {}
-    exec("from flask_preflight import *", names)
-    assert set(PUBLIC.split()) <= set(names)
-
-
-def test_unknown_names_are_attribute_errors() -> None:
-    with pytest.raises(AttributeError) as caught:
-        getattr(flask_preflight, "nonsense")  # noqa: B009
-    assert str(caught.value) == "module 'flask_preflight' has no attribute 'nonsense'"
-
-
 def top_level() -> set[str]:
     """The files and folders beside this folder: those in git, or, in an unpacked sdist, those that were not built."""
     if (ROOT / ".git").exists() and shutil.which("git"):

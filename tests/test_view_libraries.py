@@ -520,8 +520,8 @@ def test_a_body_that_is_too_large_can_be_told_so() -> None:
 # ---------------------------------------------------------------------------------------
 
 LEAVES = (
-    "An exception leaves the app, so its answer is made further out and has no CORS headers: the browser will call that"
-    " a CORS error, and the cause is in the traceback."
+    "The app raised an exception, so the server sends the error page without CORS headers. The browser will call that a"
+    " CORS error; the cause is in the traceback."
 )
 
 
@@ -559,7 +559,7 @@ def test_an_exception_that_leaves_the_app_is_logged_as_what_the_browser_will_bla
     app = app_with(failing, **config)
     with pytest.raises(RuntimeError, match="the cause"):
         send(app, "GET", "/failing", origin=None)
-    assert of_ours(caplog) == [], "no page, so no browser that could blame anything"
+    assert of_ours(caplog) == [], "no origin, so no page waits for it"
     with pytest.raises(RuntimeError, match="the cause"):
         send(app, "GET", "/failing")
     assert of_ours(caplog) == [("WARNING", LEAVES)]

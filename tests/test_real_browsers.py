@@ -1,6 +1,6 @@
 """Chromium, Firefox and WebKit judge the browser for tests.
 
-``PREFLIGHT_SEED=1 PREFLIGHT_CASES=5000 pytest tests/test_engines.py`` draws other cases, and more.
+``PREFLIGHT_SEED=1 PREFLIGHT_CASES=5000 pytest tests/test_real_browsers.py`` draws other cases, and more.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ from cases import (
     summary,
     url_of,
 )
-from engines import ENGINES, FIREFOX, Engine, Session
 from flask import Flask
 from flask.typing import ResponseReturnValue
 from random_cases import random_case, random_fetch
+from real_browsers import ENGINES, FIREFOX, Engine, Session
 from werkzeug.exceptions import NotFound
 
 from flask_preflight import Outcome as Verdict
