@@ -39,7 +39,7 @@ LAYERS = {
     "routes": ("problems policy engine journal marks", "flask werkzeug"),
     "door": ("wsgi routes", "flask"),
     "config": ("problems policy", ""),
-    "extension": ("problems policy engine responses journal wsgi routes door config", "flask"),
+    "extension": ("problems policy engine responses journal wsgi marks routes door config", "flask"),
     # The judge of the tests knows only the standard's words, and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),
     "pytest_plugin": ("browser", "pytest"),
