@@ -427,6 +427,13 @@ def test_an_origin_must_be_written_as_browsers_do(origin: str, better: str) -> N
         Browser({origin: answering()})
 
 
+@pytest.mark.parametrize("origin", ["app://.", "app://", "package://", "moz-extension://6c2a", "capacitor://localhost"])
+def test_pages_of_other_schemes_have_origins_too(origin: str) -> None:
+    browser = Browser(answering([("Access-Control-Allow-Origin", origin)]), origin)
+    assert browser.fetch(f"{API}/").type == "cors"
+    assert browser.exchanges[0].request_headers["Origin"] == origin
+
+
 def test_a_file_is_no_origin() -> None:
     with pytest.raises(ValueError, match="origin"):
         Browser(answering(), "file:///index.html")
