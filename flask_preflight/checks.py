@@ -51,7 +51,7 @@ def is_function(value: object) -> bool:
 
 def is_list(value: object) -> TypeGuard[Iterable[object]]:
     """Whether *value* is an iterable of items, and no string and no function."""
-    is_other = isinstance(value, str | bytes | bytearray | memoryview | Mapping) or is_function(value)
+    is_other = isinstance(value, str | bytes | bytearray | memoryview) or is_function(value)
     return isinstance(value, Iterable) and not is_other
 
 

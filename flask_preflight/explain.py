@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from flask_preflight import fetch
 from flask_preflight.engine import (
@@ -22,6 +22,7 @@ from flask_preflight.engine import (
 )
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origin, Origins, parse_origin, parse_pattern
 from flask_preflight.policy import Policy
+from flask_preflight.problems import PolicyError
 
 REFUSED_HEADER: Final = "CORS-Refused"
 
@@ -114,13 +115,24 @@ def _origin_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str
         return f"The callable in allow_origins does not allow the origin {escape(origin)}."
     near = nearest_origin(policy, origin)
     hint = f" The nearest allowed origin is {near[0]!r}, which differs in {near[1]}." if near else ""
-    return f"The origin {escape(origin)} is not in allow_origins.{hint} To allow it, add it there."
+    advice = _advise(policy, allow_origins=[*policy.allow_origins, origin]) or "To allow it, add it there."
+    return f"The origin {escape(origin)} is not in allow_origins.{hint} {advice}"
+
+
+def _advise(policy: Policy, **changes: Any) -> str:
+    """What to write instead, if the policy would refuse *changes*."""
+    try:
+        policy.override(**changes)
+    except PolicyError as error:
+        problem = error.problems[-1]
+        return f"Adding it there would be a problem: it {problem.message}; {problem.hint}."
+    return ""
 
 
 def _method_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str:
     method = facts.requested_method or ""
     there = f", which allows {', '.join(policy.methods)}" if policy.methods else ""  # else it allows others elsewhere
-    hint = f"To allow it, add it to allow_methods{there}."
+    hint = _advise(policy, allow_methods=[method]) or f"To allow it, add it to allow_methods{there}."
     if allows_method(policy, method.upper()):
         hint = f"Methods are case-sensitive: write {method.upper()!r} in the page's fetch()."
     return f"The method {escape(method)} is not allowed. {hint}"

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from typing_extensions import Unpack
+    from werkzeug.routing import Rule
 
     from flask_preflight.policy import PolicyChanges
 
@@ -211,17 +212,16 @@ class _AppState:
         table = self._settle(self.version()).table
         if table.allows_nothing:
             self.journal.warn(_NO_ORIGIN)
-        for mark in unreached_marks(self.app.import_name.partition(".")[0]):
-            hint = (
-                "Flask does not know the object that was marked, or a decorator without functools.wraps hides the mark"
-            )
-            self.journal.warn(f"{mark.place}: no rule of the app leads to this {mark.decorator}: {hint}.")
+        modules = {getattr(view, "__module__", "") for view in self.app.view_functions.values()}
+        for mark in unreached_marks({self.app.import_name, *modules}):
+            hint = "Flask does not know the marked object, or a decorator without functools.wraps hides the mark"
+            self.journal.warn(f"{mark.describe()}: no rule of the app leads to it: {hint}.")
 
     def _settle(self, version: _Version) -> _Version:
         settled = self._make_version(version.levels, is_settled=True)
+        settled.table.note_reached_marks()
         settled.table.check()
         settled.table.handle_options()
-        settled.table.note_reached_marks()
         return settled
 
     def reconfigure(self, changes: PolicyChanges) -> None:
@@ -382,10 +382,8 @@ class _FlaskLayer(CorsLayer):
         return nullcontext() if is_own and not facts.is_preflight else self._flask.app_context()
 
     def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
-        match: RouteMatch = route.match
-        rule = match.rule
-        if rule is None and match.reason is Reason.METHOD_NOT_ROUTED and policy.methods:
-            rule = route.table.rule_of(environ, policy.methods[0])
+        method = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD" if is_preflight(environ) else "REQUEST_METHOD"]
+        rule: Rule | None = route.match.rule or route.table.rule_of(environ, method)
         return "no route" if rule is None else rule.rule
 
     # -- responses ----------------------------------------------------------------------------
@@ -418,7 +416,9 @@ class _Exchange:
         if self.visit is not None:
             return self.visit.request
         current = door.current_request()
-        return current if current is not None and current.environ is self._environ else None
+        is_own = current is not None and current.environ is self._environ
+        # a view may pass its environ to another Flask app
+        return current if is_own and current_app._get_current_object() is self._table.app else None  # type: ignore[attr-defined]
 
     def policy(self) -> Policy | None:
         """The policy of the view; ``None`` if it is exempt.

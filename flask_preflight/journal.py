@@ -22,6 +22,7 @@ from blinker import Namespace
 
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts
 from flask_preflight.explain import describe_error, escape, explain, nearest_origin, refusal_line
+from flask_preflight.origin import DEFAULT_PORTS, parse_origin
 from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
@@ -65,8 +66,12 @@ def counts_as_refusal(facts: RequestFacts) -> bool:
     site = environ.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
         return bool(site != "same-origin")
-    host: str = environ.get("HTTP_HOST", "")
-    return (facts.origin or "").partition("://")[2] != host
+    origin = parse_origin(facts.origin or "")
+    if origin is None:
+        return True
+    default = "" if origin.port else f":{DEFAULT_PORTS.get(origin.scheme, '')}"
+    name = f"{origin.host}{origin.port and ':'}{origin.port}"
+    return environ.get("HTTP_HOST") not in {name, f"{name}{default}"}
 
 
 @dataclass(frozen=True)
@@ -164,7 +169,8 @@ class Journal:
             f"Refused a CORS {kind}, {decision.reason.value}: {escape(method or '')} {escape(told.rule)}."
             f" {explain(told.policy, facts, decision)}"
         )
-        extra = {"cors_reason": decision.reason.value, "cors_origin": facts.origin, "cors_rule": told.rule}
+        origin = escape(facts.origin or "")[1:-1]
+        extra = {"cors_reason": decision.reason.value, "cors_origin": origin, "cors_rule": told.rule}
         self._log(level, cause, text, is_limited=not told.debug, extra=extra)
 
     def log_failure(self, what: str, error: Exception) -> None:
@@ -212,4 +218,4 @@ def _is_users(filename: str) -> bool:
     return not filename.startswith(_NOT_USERS) and "site-packages" not in filename
 
 
-_NOT_USERS: Final = (str(Path(__file__).parent), sysconfig.get_paths()["stdlib"], "<frozen")
+_NOT_USERS: Final = (str(Path(__file__).parent), sysconfig.get_paths()["stdlib"], "<")  # "<string>": generated code

@@ -8,14 +8,15 @@ of decorators does not matter. A mark reaches the object that was passed and not
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial, update_wrapper
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
-from weakref import WeakValueDictionary
 
 from flask import Blueprint, Flask
 from flask.views import MethodView, View
@@ -39,30 +40,40 @@ _MOST_WRAPPERS: Final = 100
 class Mark:
     """Changes to the inherited policy. ``None`` means that CORS is left to the view itself.
 
-    *place* is ``file:line`` of the decorator, and *module* its module. *is_reached* is whether a rule of some app has
-    led to the mark.
+    *module* is the module that the decorator stands in. *is_reached* is whether a rule of some app has led to the mark.
     """
 
     def __init__(self, changes: PolicyChanges | None, decorator: str) -> None:
         frame = sys._getframe(2)  # of the caller of the decorator
         self.changes = changes
-        self.decorator = decorator
-        self.place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         self.module: str = frame.f_globals.get("__name__", "")
         self.is_reached = False
+        self._decorator = decorator
+        self._place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        self._target: Callable[[], object] = lambda: None
         _all_marks[id(self)] = self
+
+    def attach(self, target: object) -> None:
+        """Note what is marked."""
+        with suppress(TypeError):  # it cannot be weakly referenced
+            self._target = weakref.ref(target)
+
+    def describe(self) -> str:
+        """Where the mark is, and on what."""
+        target = self._target()
+        name = getattr(target, "__qualname__", None) or getattr(target, "name", "")
+        place = place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self._place
+        return f"{place}: {self._decorator} on {name}" if name else f"{place}: {self._decorator}"
 
 
 # They go with the marked objects.
-_all_marks: Final[WeakValueDictionary[int, Mark]] = WeakValueDictionary()
+_all_marks: Final[weakref.WeakValueDictionary[int, Mark]] = weakref.WeakValueDictionary()
 
 
-def unreached_marks(package: str) -> list[Mark]:
-    """The marks in modules of *package* that no rule of any app has led to, by place."""
-    marks = [
-        mark for mark in list(_all_marks.values()) if not mark.is_reached and mark.module.partition(".")[0] == package
-    ]
-    return sorted(marks, key=lambda mark: mark.place)
+def unreached_marks(modules: set[str]) -> list[Mark]:
+    """The marks made in *modules* that no rule of any app has led to."""
+    gc.collect()  # a view that is gone has no rule
+    return [mark for mark in list(_all_marks.values()) if not mark.is_reached and mark.module in modules]
 
 
 @overload
@@ -169,6 +180,7 @@ def _add(marked: Marked, mark: Mark) -> Marked:
         setattr(target, _ATTRIBUTE, marks)
     except (AttributeError, TypeError):  # it has no attributes, as built-in functions
         raise TypeError(f"{marked!r} cannot be marked: it takes no attributes; wrap it in a function") from None
+    mark.attach(target)
     return marked
 
 
@@ -230,6 +242,6 @@ def place_of_view(view: object, method: str) -> str:
     view_class, function = _class_of(functions), functions[-1]
     own = _unwrapped(_method_of(view_class, method))[-1:] if view_class else []
     for candidate in (*own, view_class, function, type(function)):
-        with suppress(OSError, TypeError):  # made at run time, or an object of a class
+        with suppress(OSError, TypeError, ValueError):  # made at run time, an object of a class, or a cycle
             return f"{inspect.getsourcefile(candidate)}:{inspect.getsourcelines(candidate)[1]}"  # type: ignore[arg-type]
     return "an unknown place"

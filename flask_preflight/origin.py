@@ -168,17 +168,16 @@ class Origins(tuple[str, ...]):
 
     def _matches_pattern(self, origin: str) -> bool:
         """Whether a pattern covers *origin*. It is parsed last, because most refused origins end like no pattern."""
-        is_found = self._has_pattern_for(origin, "") or (
-            self._any_port and self._has_pattern_for(_without_port(origin), ":*")
-        )
-        if is_found:
+        without_port = _without_port(origin) if self._any_port else origin
+        if self._is_subdomain(origin, "") or (self._any_port and self._is_subdomain(without_port, ":*")):
+            parsed = parse_origin(origin)
+            return parsed is not None and parsed.has_domain
+        if self._any_port and f"{without_port}:*" in self.patterns:
             return parse_origin(origin) is not None
-        return self._any_host and self._has_pattern_for_scheme(origin)
+        return bool(self.for_any_host) and self._has_pattern_for_scheme(origin)
 
-    def _has_pattern_for(self, text: str, port: str) -> bool:
-        """Whether a pattern with *port* covers *text*, as it is (any port) or as a subdomain."""
-        if port and text + port in self.patterns:
-            return True
+    def _is_subdomain(self, text: str, port: str) -> bool:
+        """Whether *text* ends like a pattern for subdomains with *port*."""
         dot = len(text)
         for _ in range(self._most_labels):
             dot = text.rfind(".", 0, dot)
@@ -208,10 +207,6 @@ class Origins(tuple[str, ...]):
     @lazy
     def _any_port(self) -> bool:
         return any(text.endswith(":*") for text in self.patterns)
-
-    @lazy
-    def _any_host(self) -> bool:
-        return bool(self.for_any_host)
 
     @lazy
     def for_any_host(self) -> tuple[str, ...]:

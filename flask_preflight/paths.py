@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from posixpath import normpath
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _AMBIGUOUS: Final = ("//", "/./", "/../", "\\", "%2e", "%2f", "%5c")
 
 
-def by_path(policies: Mapping[str, Policy | None]) -> Policy | Callable[[WSGIEnvironment], Policy | None]:
+def by_path(policies: Mapping[str, Policy | None]) -> Policy | PathPolicies:
     """A policy for `PreflightMiddleware` that depends on ``PATH_INFO``.
 
     A key covers its own path and all paths below it, by whole segments: ``/api`` covers ``/api`` and ``/api/x``, not
@@ -37,23 +37,34 @@ def by_path(policies: Mapping[str, Policy | None]) -> Policy | Callable[[WSGIEnv
     root = policies.get("/")
     if root is not None and all(policy == root for policy in policies.values()):
         return root
-    # WSGI passes each byte of a path as one character: https://peps.python.org/pep-3333/#unicode-issues
-    table = {key.rstrip("/").encode().decode("latin-1"): policy for key, policy in policies.items()}
-    deepest = max((key.count("/") for key in table), default=0)
+    return PathPolicies(policies)
 
-    def find(environ: WSGIEnvironment) -> Policy | None:
+
+class PathPolicies:
+    """What `by_path` returns: called with an environ, it returns the policy of the path, or ``None``."""
+
+    def __init__(self, policies: Mapping[str, Policy | None]) -> None:
+        # WSGI passes each byte of a path as one character: https://peps.python.org/pep-3333/#unicode-issues
+        self._policies = {key.rstrip("/").encode().decode("latin-1"): policy for key, policy in policies.items()}
+        self._deepest = max((key.count("/") for key in self._policies), default=0)
+
+    def __call__(self, environ: WSGIEnvironment) -> Policy | None:
+        key = self._find(environ)
+        return None if key is None else self._policies[key]
+
+    def key_of(self, environ: WSGIEnvironment) -> str | None:
+        """The key that covers the path, for the log."""
+        key = self._find(environ)
+        return None if key is None else key.encode("latin-1").decode() or "/"
+
+    def _find(self, environ: WSGIEnvironment) -> str | None:
         path: str = environ.get("PATH_INFO", "")
         if _is_ambiguous(path):
             return None
         # only as many segments as the longest key has, however long the path is
-        segments = path.split("/", deepest + 1)[: deepest + 1]
-        for count in range(len(segments), 0, -1):
-            key = "/".join(segments[:count])
-            if key in table:
-                return table[key]
-        return None
-
-    return find
+        segments = path.split("/", self._deepest + 1)[: self._deepest + 1]
+        keys = ("/".join(segments[:count]) for count in range(len(segments), 0, -1))
+        return next((key for key in keys if key in self._policies), None)
 
 
 def _is_ambiguous(path: str) -> bool:

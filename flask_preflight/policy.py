@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -233,6 +234,10 @@ class Policy:
 
 
 FIELDS: Final = tuple(READERS)
+
+# `inspect` and Sphinx show the fields, and not the arguments of `__new__`.
+_self, *_fields = inspect.signature(Policy.__init__).parameters.values()
+Policy.__signature__ = inspect.Signature(_fields)  # type: ignore[attr-defined]
 
 # What other CORS libraries call the fields
 _OTHER_NAMES: Final = {

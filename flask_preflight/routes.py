@@ -187,9 +187,8 @@ class PolicyTable:
     def _narrow_policy(self, found: _Found, method: str) -> Policy | None:
         """The policy behind a rule, for the methods that a browser may cache together."""
         rule, upper = found.rule, method.upper()  # as Flask does
-        if rule.endpoint == _AUTOMATIC_OPTIONS:
-            return self._shared_policy(found)
-        policy = self.policy_of(rule.endpoint, upper)
+        is_flasks_own = rule.endpoint == _AUTOMATIC_OPTIONS
+        policy = self._shared_policy(found) if is_flasks_own else self.policy_of(rule.endpoint, upper)
         if policy is None:
             return None
         methods = rule.methods or {upper}
@@ -245,9 +244,12 @@ class PolicyTable:
     # -- Flask's routing ------------------------------------------------------------------------
 
     def rule_of(self, environ: WSGIEnvironment, method: str) -> Rule | None:
-        """The rule that a request with *method* reaches, for the log."""
+        """The rule that a request reaches, for the log. Without one for *method*, that of the first of its methods."""
         try:
             return self._match(environ, method).rule
+        except MethodNotAllowed as error:
+            first = min(error.valid_methods or (), default=None)
+            return None if first is None else self.rule_of(environ, first)
         except Exception:  # noqa: BLE001 - as above
             return None
 

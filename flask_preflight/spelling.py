@@ -43,6 +43,10 @@ _WOULD_BE_ORIGIN = re.compile(
 _REGEX_SIGNS = re.compile(r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-")
 
 
+def _is_any_host(parts: _Parts) -> bool:
+    return (parts.host, parts.port) == ("*", "") and parts.scheme.lower() not in {"", *DEFAULT_PORTS}
+
+
 def _looks_like_regex(parts: _Parts) -> bool:
     signs = _REGEX_SIGNS.search(f"{parts.scheme}://{parts.host}{parts.port}")
     return signs is not None or parts.rest[:1] not in {"", "/", "?", "#"}
@@ -63,7 +67,7 @@ _CHECKS: Final[tuple[tuple[str, Callable[[_Parts], object]], ...]] = (
     ("origin-trailing-slash", lambda it: it.rest == "/"),
     ("origin-path", lambda it: it.rest),
     ("origin-user-info", lambda it: it.user_info),
-    ("origin-wildcard", lambda it: "*" in it.scheme or "*" in it.host.removeprefix("*.")),
+    ("origin-wildcard", lambda it: "*" in it.scheme or ("*" in it.host.removeprefix("*.") and not _is_any_host(it))),
     ("origin-wildcard", lambda it: "*" in it.port and it.port != ":*"),
     ("origin-upper-case", lambda it: it.scheme != it.scheme.lower() or it.host != it.host.lower()),
     ("origin-unicode", lambda it: not it.host.isascii()),

@@ -179,22 +179,23 @@ class PreflightMiddleware(CorsLayer):
         *debug* must be a ``bool``. Refusals are logged, and the signals are sent, as under Flask.
     """
 
-    if not TYPE_CHECKING:  # type checkers know the arguments
+    if TYPE_CHECKING:
 
-        def __new__(cls, app=None, policy=None, *, debug=False, **fields):
+        def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None: ...
+
+    else:  # it takes more, to say what to write instead
+
+        def __init__(self, app, policy=None, *, debug=False, **fields):
             if fields or policy is None:
                 given = ", ".join(f"{name}={value!r}" for name, value in fields.items()) or "allow_origins=[...]"
                 raise TypeError(f"a policy is an object: write PreflightMiddleware(app, Policy({given}))")
-            return super().__new__(cls)
-
-    def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None:
-        if not isinstance(debug, bool):
-            raise TypeError(f"debug is {debug!r}; write True or False")
-        if isinstance(app, Policy):
-            raise TypeError("the app comes first, then the policy: write PreflightMiddleware(app, policy)")
-        super().__init__(app, Journal(app))
-        self.debug = debug
-        self.policy = policy
+            if not isinstance(debug, bool):
+                raise TypeError(f"debug is {debug!r}; write True or False")
+            if isinstance(app, Policy):
+                raise TypeError("the app comes first, then the policy: write PreflightMiddleware(app, policy)")
+            super().__init__(app, Journal(app))
+            self.debug = debug
+            self.policy = policy
 
     @property
     def policy(self) -> Policy | PolicyFinder:
@@ -238,7 +239,8 @@ class PreflightMiddleware(CorsLayer):
         return policy
 
     def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
-        return f"the policy at {environ.get('PATH_INFO', '')}"
+        key_of = getattr(self._policy, "key_of", None)  # `by_path` has it
+        return "any path" if key_of is None else key_of(environ) or "any path"
 
 
 def decorating(start_response: StartResponse, added: HeaderList) -> StartResponse:
