@@ -28,10 +28,10 @@ LAYERS = {
     "checks": ("fetch problems origin spelling", ""),
     "policy": ("fetch problems origin checks", ""),
     "engine": ("fetch origin checks policy", ""),
-    "explain": ("fetch origin policy engine", ""),
+    "explain": ("fetch problems origin policy engine", ""),
     # any WSGI app
     "responses": ("fetch origin policy engine", ""),
-    "journal": ("policy engine explain", "blinker"),
+    "journal": ("origin policy engine explain", "blinker"),
     "wsgi": ("policy engine explain responses journal", ""),
     "paths": ("policy", ""),
     # Flask
@@ -39,7 +39,7 @@ LAYERS = {
     "routes": ("problems policy engine journal marks", "flask werkzeug"),
     "door": ("wsgi routes", "flask"),
     "config": ("problems policy", ""),
-    "extension": ("problems policy engine responses journal wsgi marks routes door config", "flask"),
+    "extension": ("problems policy engine responses journal wsgi marks routes door config", "flask werkzeug"),
     # The judge of the tests knows only the standard's words, and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),
     "pytest_plugin": ("browser", "pytest"),

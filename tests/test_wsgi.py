@@ -9,6 +9,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
@@ -807,6 +808,44 @@ def test_the_policy_that_is_shown_is_the_one_in_force_whoever_else_swaps_it() ->
             assert ask_preflight(middleware, "GET", HTTP_ORIGIN=origin).status.startswith("204")
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_a_swap_may_be_interrupted_by_another_at_any_line() -> None:
+    """As by a signal handler: afterwards the policy that is shown is the one in force."""
+    inner = Policy(allow_origins=["https://inner.com"])
+    outer = Policy(allow_origins=["https://outer.com"])
+    interrupted = 0
+
+    def swap(middleware: PreflightMiddleware, at: int) -> None:
+        lines = 0
+
+        def trace(frame: FrameType, event: str, arg: object) -> Any:
+            nonlocal lines, interrupted
+            if not frame.f_globals["__name__"].startswith("flask_preflight"):
+                return None
+            if event == "line":
+                lines += 1
+                if lines == at:
+                    sys.settrace(None)
+                    middleware.policy = inner
+                    interrupted += 1
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            middleware.policy = outer
+        finally:
+            sys.settrace(before)
+
+    for at in range(1, 20):
+        middleware = PreflightMiddleware(Spy(), POLICY)
+        swap(middleware, at)
+        shown = middleware.policy
+        assert isinstance(shown, Policy)
+        [origin] = cast("Iterable[str]", shown.allow_origins)
+        assert ask(middleware, origin).only("Access-Control-Allow-Origin") == [("Access-Control-Allow-Origin", origin)]
+    assert interrupted >= 2
 
 
 def test_every_answer_belongs_to_one_of_two_policies_while_they_are_swapped() -> None:
