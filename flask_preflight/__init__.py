@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from flask_preflight.problems import PolicyError
     from flask_preflight.wsgi import PreflightMiddleware
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Decision",

@@ -55,7 +55,7 @@ class Preflight:
     :raises TypeError: for an unknown field, or something else than an app.
     :raises PolicyError: if *app* is given, as `init_app` does.
 
-    .. versionchanged:: 0.2
+    .. versionchanged:: 0.2.0
         *debug*, `policy`, and an app that is a proxy.
     """
 

@@ -99,7 +99,7 @@ def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
     :raises TypeError: for an unknown field, for an object that is no view, and for a view that is marked with
         `cors_exempt` too.
 
-    .. versionchanged:: 0.2
+    .. versionchanged:: 0.2.0
         Values are checked where the decorator stands. A bound method is not marked itself, but the returned copy.
     """
     mark = Mark(_check(changes), "cors_route")

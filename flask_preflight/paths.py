@@ -27,7 +27,7 @@ def by_path(policies: Mapping[str, Policy | None]) -> Policy | PathPolicies:
     :raises ValueError: for a key that does not start with ``/``, that ends with one, or that can be read in two ways.
     :raises TypeError: for a value that is neither a `Policy` nor ``None``.
 
-    .. versionchanged:: 0.2
+    .. versionchanged:: 0.2.0
         One policy for all paths is returned as it is.
     """
     for key, policy in policies.items():

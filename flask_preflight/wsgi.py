@@ -175,7 +175,7 @@ class PreflightMiddleware(CorsLayer):
 
         app = PreflightMiddleware(app, Policy(allow_origins=["https://frontend.com"], allow_methods=["GET", "PUT"]))
 
-    .. versionchanged:: 0.2
+    .. versionchanged:: 0.2.0
         *debug* must be a ``bool``. Refusals are logged, and the signals are sent, as under Flask.
     """
 
