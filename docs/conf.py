@@ -30,7 +30,7 @@ add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 nitpicky = True
-nitpick_ignore = [("py:obj", "Flask")]  # theirs, and their documentation is elsewhere
+nitpick_ignore = [("py:obj", "Flask"), ("py:func", "functools.wraps")]  # theirs, and their documentation is elsewhere
 
 # -- look: nothing is loaded from elsewhere, fonts are the reader's own ---------------------------------------
 
