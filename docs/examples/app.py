@@ -1,4 +1,4 @@
-"""The back end of https://frontend.com, as a Flask app: three routes, and each lets pages do something else.
+"""The back end of https://frontend.com, as a Flask app: three routes with three policies.
 
 Run it: ``flask --app app run``
 """
@@ -7,27 +7,22 @@ from __future__ import annotations
 
 from flask import Blueprint, Flask, request
 
-from flask_preflight import ExtensionHost, Preflight, cors_blueprint, cors_route
+from flask_preflight import Preflight, cors_blueprint, cors_route
 
-
-class Backend(ExtensionHost, Flask):
-    """A Flask app with ``register_extension``."""
-
-
-# At every route, pages may read and replace, and nothing else.
+# At every route, pages may use GET and PUT, and no other method.
 preflight = Preflight(allow_methods=["GET", "PUT"])
 
-# Under /api they may also send a token.
+# Under /api, they may also send a token.
 api = Blueprint("api", __name__, url_prefix="/api")
 cors_blueprint(api, allow_headers=[..., "Authorization"])
 
 
-def create_app(frontend: str = "https://frontend.com") -> Backend:
+def create_app(frontend: str = "https://frontend.com") -> Flask:
     """The app, for pages of the origin *frontend*."""
-    app = Backend(__name__)
+    app = Flask(__name__)
     app.register_blueprint(api)
     app.add_url_rule("/status", view_func=status)
-    app.register_extension(preflight, allow_origins=[frontend])
+    preflight.init_app(app, allow_origins=[frontend])
     return app
 
 
@@ -52,7 +47,7 @@ def say_why(error: OSError) -> tuple[dict[str, object], int, dict[str, str]]:
     return {"error": str(error)}, 500, {"Retry-After": "60"}
 
 
-# Anybody may look, with a plain GET.
+# Pages of every site may read this, with a plain GET.
 @cors_route(allow_origins="*", allow_headers=[])
 def status() -> dict[str, object]:
     return {"status": "up"}

@@ -1,4 +1,4 @@
-"""The back end of https://frontend.com, as a plain WSGI app: one policy for all that it answers.
+"""The back end of https://frontend.com, as a plain WSGI app with one policy.
 
 Run it with any WSGI server: ``waitress-serve --call backend:create_app``
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def api(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """The app itself, which knows nothing of CORS."""
+    """The app itself, without CORS."""
     answer: object
     match environ["REQUEST_METHOD"], environ["PATH_INFO"]:
         case "PUT", "/api/data":
@@ -31,7 +31,7 @@ def api(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[byt
 
 
 def create_app(frontend: str = "https://frontend.com", *, debug: bool = False) -> WSGIApplication:
-    """The app, for pages of the origin *frontend*; *debug* explains refusals, which is not for production."""
+    """The app, for pages of the origin *frontend*. *debug* explains refusals. Do not use it in production."""
     policy = Policy(
         allow_origins=[frontend],
         allow_methods=["GET", "PUT"],

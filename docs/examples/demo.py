@@ -1,4 +1,4 @@
-"""A page, its back end and a stranger, on three ports of this machine and so on three origins.
+"""A page, its back end and a page of another site, on three ports of this machine, which are three origins.
 
 Run it, open the URL that it prints, and press the buttons.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 PAGE = Path(__file__).with_name("demo.html")
 
-# What the page shows of a request; the rest is the same in all of them
+# The headers of a request that the page shows. The others are always the same.
 SHOWN = {
     "Origin",
     "Access-Control-Request-Method",
@@ -42,9 +42,9 @@ SHOWN = {
 
 
 class Wire:
-    """Stands in front of *app* and keeps what comes in and goes out.
+    """Middleware around *app* that records requests and responses.
 
-    A page cannot see preflights, and of a refused request it sees nothing at all; so it asks here what really happened.
+    A page cannot see preflights, nor anything of a refused request, so it gets the record from here.
     """
 
     def __init__(self, app: WSGIApplication) -> None:
@@ -63,18 +63,18 @@ class Wire:
             "got": list(headers),
             "text": body.decode(),
         }
-        # kept before anything is sent: the page asks as soon as it has its answer
+        # recorded before anything is sent, because the page asks as soon as it has its response
         self.kept[request.headers.get("Origin", "")].append(exchange)
         start_response(status, list(headers))
         return [body]
 
     def take(self, origin: str) -> list[object]:
-        """What pages of *origin* have exchanged since they last asked."""
+        """The requests of pages of *origin*, and the responses, since they last asked."""
         return self.kept.pop(origin, [])
 
 
 def frontend(page: str, wire: Wire) -> WSGIApplication:
-    """Serves the page, and what went over the wire for it."""
+    """Serves the page, and the record of its requests."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
@@ -92,7 +92,7 @@ def frontend(page: str, wire: Wire) -> WSGIApplication:
 
 
 def sources() -> dict[str, str]:
-    """What the page shows of the back end: what all routes share, and the views, by name."""
+    """The source code that the page shows: what all routes share, and the views, by name."""
     views = (flask_app.save, flask_app.delete, flask_app.report, flask_app.status)
     module = inspect.getsource(flask_app)
     shared = module[module.index("# At every route") : module.index("@api.")]
@@ -100,9 +100,9 @@ def sources() -> dict[str, str]:
 
 
 class Server(ThreadingMixIn, WSGIServer):
-    """A server that is bound at once, so that its origin is known before there is an app for it."""
+    """A server that has its port before it has an app, so that its origin is known."""
 
-    daemon_threads = True  # browsers keep idle connections, and Ctrl-C must not wait for them
+    daemon_threads = True  # browsers keep idle connections open, and Ctrl-C must not wait for them
 
     def __init__(self, port: int) -> None:
         super().__init__((HOST, port), QuietHandler)
@@ -110,12 +110,12 @@ class Server(ThreadingMixIn, WSGIServer):
 
 
 class QuietHandler(WSGIRequestHandler):
-    """Says nothing about requests, since the page shows them; and says of them only what is true."""
+    """Logs no requests, because the page shows them, and adds no headers to them."""
 
     def get_environ(self) -> WSGIEnvironment:
         environ = super().get_environ()
         if "Content-Type" not in self.headers:
-            del environ["CONTENT_TYPE"]  # else text/plain, which no browser sent
+            del environ["CONTENT_TYPE"]  # otherwise it is text/plain, which no browser sent
         return environ
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name it has in the class above
@@ -129,7 +129,7 @@ def main() -> None:
         parser.add_argument(f"--{name}-port", type=int, default=0, help="default: any that is free")
     ports = parser.parse_args()
 
-    # said explicitly, since a shell that starts this in the background has SIGINT ignored
+    # set here, because a shell that starts this in the background ignores SIGINT
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
 
@@ -154,7 +154,7 @@ def main() -> None:
         }.items():
             page = page.replace(f"@{name}@", html.escape(value))
         back.set_app(wire)
-        # one page on two origins, of which the back end knows one
+        # the same page on two origins, of which the back end allows one
         front.set_app(frontend(page, wire))
         stranger.set_app(frontend(page, wire))
 
