@@ -269,6 +269,7 @@ def app_with_policies() -> tuple[Preflight, Flask]:
         ("data", "put", 3),
         ("data", "GET", 4),
         ("data", "HEAD", 4),
+        ("data", "head", 4),
         ("data", "DELETE", 600),
     ],
 )
@@ -370,6 +371,22 @@ def test_a_callable_has_a_new_context_for_each_preflight_and_that_of_the_request
     assert seen == [None, None, "by the view"]
 
 
+class Late(Response):
+    """A response that starts when its body is read: after Flask has closed the request's context."""
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+        yield from super().__call__(environ, start_response)
+
+
+def test_a_callable_whose_context_is_gone_runs_in_a_new_one_of_its_app() -> None:
+    app, other = new_app(FRONTENDS=[PAGE]), new_app(FRONTENDS=[])
+    Preflight(app, allow_origins=lambda origin, environ: origin in current_app.config["FRONTENDS"])
+    app.get("/late")(lambda: Late("late"))
+    assert send(app, "GET", "/late") == Answer(200, readable(), "late")
+    with other.app_context():
+        assert send(app, "GET", "/late") == Answer(200, readable(), "late")
+
+
 def failing_teardown(call: int) -> Flask:
     """An app whose callable allows every origin, and whose teardown function raises at its *call*-th call."""
     app = new_app()
@@ -392,10 +409,6 @@ def test_a_teardown_function_that_raises_refuses_a_preflight() -> None:
 
 
 def test_a_teardown_function_that_raises_refuses_a_response_whose_context_is_gone() -> None:
-    class Late(Response):
-        def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-            yield from super().__call__(environ, start_response)
-
     app = failing_teardown(2)  # the first one is that of the request
     app.get("/late")(lambda: Late("late"))
     assert send(app, "GET", "/late") == Answer(200, VARY, "late")

@@ -95,6 +95,7 @@ def test_a_rule_for_any_method_names_only_the_requested_one() -> None:
     app.view_functions["any"] = view(1)
     for method in ("PUT", "GET", "MADE-UP"):
         assert preflight(app, method, "/any") == granted(method, max_age="1")
+    assert preflight(app, "patch", "/any") == REFUSED  # Flask would call it PATCH, which it is not
 
 
 def test_an_override_of_allow_methods_by_a_view_is_limited_to_its_rule() -> None:
