@@ -74,6 +74,8 @@ def _read_value(field: str, value: object) -> object:
     if field not in _LIST_FIELDS:
         return value
     items = _read_text(value) if isinstance(value, str) else value
+    if isinstance(items, Mapping):
+        return make_flaw(value, "not-a-list")
     if isinstance(items, list | tuple | set | frozenset) and not isinstance(items, Flaw):
         return tuple(... if isinstance(item, str) and item == "..." else item for item in items)
     return items

@@ -157,6 +157,11 @@ def _enumerate(names: tuple[str, ...]) -> str:
     return ", ".join(names) or "nothing"
 
 
+def _describe_problems(error: Exception | None) -> str:
+    problems = error.problems if isinstance(error, PolicyError) else ()
+    return " ".join("; ".join(map(str, problems)).split())
+
+
 def _origin_check_failed(_: Policy, __: RequestFacts, decision: Decision) -> str:
     error = describe_error(decision.error)
     needs_request = "outside of request context" in error
@@ -185,7 +190,7 @@ _TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
         f"A converter or redirect of the app's own failed for this URL: {describe_error(decision.error)}."
     ),
     Reason.POLICY_INVALID: lambda _, __, decision: (
-        f"The policy of the view is not valid, so nothing is allowed: {describe_error(decision.error)}."
+        f"The policy of the view is not valid, so nothing is allowed: {_describe_problems(decision.error)}."
     ),
     Reason.METHOD_NOT_ROUTED: lambda policy, facts, _: (
         f"This URL has no route for {escape(facts.requested_method or '')}; there are {_enumerate(policy.methods)}."

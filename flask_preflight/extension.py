@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar, cast
+from weakref import WeakSet
 
 from flask import Blueprint, Flask, Request, current_app, has_app_context
 
@@ -172,7 +173,7 @@ class _Version:
 class _AppState:
     """What the extension knows of one app; kept in ``app.extensions["preflight"]``.
 
-    Changes are made by compare and swap: whoever comes second tries again from the newer version. So nothing here
+    Changes are made by compare and swap: a change that comes second tries again from the newer version. So nothing here
     waits, and a signal handler may interrupt anything.
     """
 
@@ -180,6 +181,7 @@ class _AppState:
         """:raises PolicyError: if the app-wide policy is not valid."""
         self.app = app
         self.journal = Journal(app)
+        _states.add(self)
         self._has_warned = False
         self._version = self._make_version(levels)
 
@@ -212,6 +214,8 @@ class _AppState:
         table = self._settle(self.version()).table
         if table.allows_nothing:
             self.journal.warn(_NO_ORIGIN)
+        for state in list(_states):  # a module may hold the views of several apps
+            state.version().table.note_reached_marks()
         modules = {getattr(view, "__module__", "") for view in self.app.view_functions.values()}
         for mark in unreached_marks({self.app.import_name, *modules}):
             hint = "Flask does not know the marked object, or a decorator without functools.wraps hides the mark"
@@ -245,6 +249,9 @@ class _AppState:
         if problems:
             raise PolicyError(problems)
         return _Version(PolicyTable(self.app, policy, self.journal), config, levels, is_settled=is_settled)
+
+
+_states: Final[WeakSet[_AppState]] = WeakSet()
 
 
 def _state_of(app: Flask) -> _AppState:

@@ -176,8 +176,9 @@ class Journal:
     def log_failure(self, what: str, error: Exception) -> None:
         """Log that the user's own code raised *error*, with its traceback and its file and line."""
         frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-        place = next((frame for frame in reversed(frames) if _is_users(frame[0])), frames[-1] if frames else ("?", 0))
-        text = f"{what}, at {place[0]}:{place[1]}: {describe_error(error)}"
+        place = next((frame for frame in reversed(frames) if _is_users(frame[0])), None)
+        where = f", at {place[0]}:{place[1]}" if place else ""
+        text = f"{what}{where}: {describe_error(error)}"
         exc_info = (type(error), error, error.__traceback__)
         self._log(logging.ERROR, (type(error), place), text, exc_info=exc_info)
 

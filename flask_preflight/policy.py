@@ -328,4 +328,7 @@ def _call(allowed: OriginCallable, origin: str, environ: dict[str, Any] | None) 
         return verdict
     if isinstance(verdict, CoroutineType):
         verdict.close()  # otherwise Python warns that it was never awaited
-    raise TypeError(f"allow_origins returned {type(verdict).__name__}, not bool")
+    code = getattr(allowed, "__code__", None)
+    place = f" (at {code.co_filename}:{code.co_firstlineno})" if code else ""
+    name = getattr(allowed, "__qualname__", type(allowed).__name__)
+    raise TypeError(f"{name}{place} returned {type(verdict).__name__}, not bool")

@@ -38,7 +38,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "origin-too-long": ("is longer than any origin that a browser sends", "drop it"),
     "origin-file": (
         "names no page: for pages opened from a disk most browsers send 'null', as any sandboxed frame does, and a few"
-        " (QtWebEngine, some versions of Cordova and Electron) send 'file://', whichever file it is",
+        " (QtWebEngine, some versions of Cordova and Electron) send 'file://', for every file",
         "serve the page from http://localhost, or from a scheme of the app's own such as 'app://.'",
     ),
     "origin-trailing-slash": ("ends in a slash, and origins do not", "drop the trailing slash"),
@@ -48,8 +48,8 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "origin-user-info": ("has user info, which browsers never send in 'Origin'", "drop all up to the '@'"),
     "origin-wildcard": (
-        "has a '*' where none can stand; there are two patterns: 'https://*.example.com' for all subdomains"
-        " of a domain, and 'http://localhost:*' for all ports",
+        "has a '*' where none can stand; the patterns are 'https://*.example.com' for all subdomains"
+        " of a domain, 'http://localhost:*' for all ports, and 'moz-extension://*' for extensions",
         "use one of those, or a callable for anything else",
     ),
     "origin-upper-case": (
@@ -75,11 +75,11 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     # origins, and what they must not go together with
     "null-origin": (
-        "is sent by every sandboxed frame, so by anybody's page",
+        "is sent by every sandboxed frame, also on other people's pages",
         "drop it, or set dangerously_allow_null_origin=True",
     ),
     "null-origin-with-credentials": (
-        "is sent by anybody's sandboxed frame, which could then act as the user",
+        "is sent by every sandboxed frame, also on other people's pages, which could then act as the user",
         "drop it, or set allow_credentials=False",
     ),
     "wildcard-with-credentials": (
@@ -87,11 +87,11 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "list the values, or set allow_credentials=False",
     ),
     "insecure-origin-with-credentials": (
-        "can be rewritten by anybody on the way, who could then act as the user",
+        "can be rewritten by anyone on the network path, who could then act as the user",
         "write {0}, or set dangerously_allow_insecure_origins=True",
     ),
     "public-suffix-with-credentials": (
-        "admits subdomains that anybody can register",
+        "admits subdomains that anyone can register",
         "list the origins, or set dangerously_allow_public_suffix_subdomains=True",
     ),
     "any-host-with-credentials": (

@@ -1,7 +1,7 @@
 """The pytest fixture ``preflight_browser``: ``preflight_browser(app, origin="https://frontend.com")``.
 
 Loaded by pytest through its entry point, in every run of every project that has this package installed. So it
-imports nothing until a test asks for the fixture. Whoever measures this very package must start coverage before
+imports nothing until a test asks for the fixture. To measure this package itself, start coverage before
 pytest does (``coverage run -m pytest``): what pytest-cov starts comes after the entry points.
 """
 

@@ -100,7 +100,7 @@ class PolicyTable:
         try:
             return merge(self.app_wide, *(mark.changes for mark in marks if mark.changes is not None))
         except PolicyError as error:
-            return error
+            return PolicyError(error.problems)  # without a traceback, which would keep local variables alive
 
     def _marks(self, endpoint: str, method: str) -> tuple[Mark, ...]:
         """From the outermost to the innermost."""

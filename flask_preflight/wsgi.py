@@ -147,7 +147,8 @@ class CorsLayer:
         if outer not in self._outer_layers:
             self._outer_layers.add(outer)
             text = f"{self!r} is inside {outer!r}, which acts on the same requests. Remove one of the two."
-            self.journal.log_once(logging.WARNING, ("stacked", id(outer)), text)
+            # of the outer layer, because the inner one may be made for each request
+            outer.journal.log_once(logging.WARNING, ("stacked", id(self.app)), text)
         return True
 
     def __repr__(self) -> str:
