@@ -12,10 +12,10 @@ import gc
 import inspect
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial, update_wrapper
-from types import FunctionType, MethodType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from flask import Blueprint, Flask
@@ -32,6 +32,9 @@ AnyBlueprint = TypeVar("AnyBlueprint", bound=Blueprint)
 Marked = TypeVar("Marked")
 
 _ATTRIBUTE: Final = "_preflight_marks"
+
+# The attributes of an object that can have none
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 # How many functions a view may be wrapped in
 _MOST_WRAPPERS: Final = 100
@@ -186,7 +189,7 @@ def _add(marked: Marked, mark: Mark) -> Marked:
 
 def _own(target: object) -> tuple[Mark, ...]:
     """The marks of *target* itself, without those of base classes."""
-    marks: tuple[Mark, ...] = getattr(target, "__dict__", {}).get(_ATTRIBUTE, ())
+    marks: tuple[Mark, ...] = getattr(target, "__dict__", _NOTHING).get(_ATTRIBUTE, ())
     return marks
 
 
@@ -199,11 +202,10 @@ def marks_of_view(view: object, method: str) -> tuple[Mark, ...]:
     """The marks of a view for *method*, from the outermost to the innermost."""
     functions = _unwrapped(view)
     view_class = _class_of(functions)
-    if view_class is None:
-        marked = functions[::-1]
-    else:
-        marked = [*reversed(view_class.__mro__), *functions[::-1], *_unwrapped(_method_of(view_class, method))[::-1]]
-    return tuple(dict.fromkeys(mark for each in marked for mark in _own(each)))  # `wraps` copies marks
+    marked = functions[::-1]
+    if view_class is not None:
+        marked = [*reversed(view_class.__mro__), *marked, *_unwrapped(_method_of(view_class, method))[::-1]]
+    return tuple(dict.fromkeys([mark for each in marked for mark in _own(each)]))  # `wraps` copies marks
 
 
 def depends_on_method(view: object) -> bool:
@@ -214,16 +216,18 @@ def depends_on_method(view: object) -> bool:
 def _unwrapped(view: object) -> list[object]:
     """*view*, what it wraps, and so on. A chain that leads back into itself ends there."""
     functions: list[object] = []
-    while view is not None and len(functions) < _MOST_WRAPPERS and not any(view is known for known in functions):
+    while view is not None and len(functions) < _MOST_WRAPPERS:
+        if functions and any(view is known for known in functions):
+            break
         functions.append(view)
-        view = view.func if isinstance(view, partial) else getattr(view, "__dict__", {}).get("__wrapped__")
+        view = view.func if isinstance(view, partial) else getattr(view, "__dict__", _NOTHING).get("__wrapped__")
     return functions
 
 
 def _class_of(functions: list[object]) -> type | None:
     """The class behind what ``as_view()`` has returned, however that is wrapped."""
     for function in functions:
-        view_class = getattr(function, "__dict__", {}).get("view_class")
+        view_class = getattr(function, "__dict__", _NOTHING).get("view_class")
         if isinstance(view_class, type):
             return view_class
     return None
@@ -231,8 +235,11 @@ def _class_of(functions: list[object]) -> type | None:
 
 def _method_of(view_class: type, method: str) -> object:
     """The function behind *method*: a ``MethodView``'s own, which is ``get`` for HEAD too, or ``dispatch_request``."""
-    names = (method.lower(), "get" if method == "HEAD" else "", "dispatch_request")
-    found = next((function for name in names if (function := getattr(view_class, name, None)) is not None), None)
+    found = getattr(view_class, method.lower(), None)
+    if found is None and method == "HEAD":
+        found = getattr(view_class, "get", None)
+    if found is None:
+        found = getattr(view_class, "dispatch_request", None)
     return None if found is MethodView.dispatch_request else found  # which says nothing about the class
 
 

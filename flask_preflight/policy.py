@@ -106,10 +106,10 @@ class Policy:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Policy):
             return NotImplemented
-        return self is other or self._identity() == other._identity()
+        return self is other or self._identity == other._identity
 
     def __hash__(self) -> int:
-        return hash(self._identity())
+        return hash(self._identity)
 
     def override(self, **changes: Unpack[PolicyChanges]) -> Policy:
         """This policy with some fields replaced.
@@ -158,8 +158,10 @@ class Policy:
         ``*`` is a valid name, but an answer that names it would allow every header, and browsers would cache that.
         """
         lower = name.lower()
-        if not self.allows_any_header or lower in self.header_names:
-            return lower in self.header_names and name.isascii()  # `str.lower` makes ASCII of some other letters
+        if lower in self.header_names:
+            return name.isascii()  # `str.lower` makes ASCII of some other letters
+        if not self.allows_any_header:
+            return False
         return lower not in fetch.NON_WILDCARD_REQUEST_HEADERS and name != fetch.WILDCARD and fetch.is_token(name)
 
     @lazy
@@ -227,6 +229,7 @@ class Policy:
     def _fields(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in FIELDS}
 
+    @lazy
     def _identity(self) -> tuple[object, ...]:
         """What makes two policies equal. Two callables are never equal, whatever their ``__eq__`` says."""
         origins, *others = (getattr(self, name) for name in FIELDS)

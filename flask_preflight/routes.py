@@ -192,10 +192,10 @@ class PolicyTable:
         if policy is None:
             return None
         methods = rule.methods or {upper}
-        if depends_on_method(self.app.view_functions.get(rule.endpoint)):
-            methods = {name for name in methods if self._is_policy(policy, rule.endpoint, name)}
         if policy.allow_methods is not None and not policy.allows_any_method:
             methods = methods.intersection(policy.methods)
+        if depends_on_method(self.app.view_functions.get(rule.endpoint)):
+            methods = {name for name in methods if name == upper or self._is_policy(policy, rule.endpoint, name)}
         return policy.narrow(methods)
 
     def _is_policy(self, policy: Policy, endpoint: str, method: str) -> bool:
