@@ -8,7 +8,7 @@ origin is looked up first. No origin and no refusal is stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -23,6 +23,7 @@ from flask_preflight.engine import (
     allows_method,
     negotiate,
 )
+from flask_preflight.explain import REFUSED_HEADER
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origins
 from flask_preflight.policy import Policy
 
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 _MOST_KEPT: Final = 64
 _LONGEST_KEY: Final = 256
 
+
 # So short a list of header names has not too many commas
 _SHORT: Final = MAX_REQUEST_HEADERS_COUNT
+_TAB_OR_SPACE: Final = fetch.TAB_OR_SPACE
 
 
 # Status line, headers and body of a response
@@ -73,68 +76,78 @@ _ANY_ORIGIN: Final = "https://any-origin.invalid"
 class Responses:
     """What is sent under one policy: look-ups, made once and kept with the policy.
 
-    *asks* is whether a callable decides about origins: then `grant` and `actual` do not apply. *others* is what is
-    added to the response to a request without an origin, or of an origin that is not allowed.
+    *asks* is whether a callable decides about origins: then `grant` and `actual` do not apply. *status* is the status
+    line of granted preflights. *others* is what is added to the response to a request without an origin, or of an
+    origin that is not allowed.
     """
 
     def __init__(self, policy: Policy) -> None:
         origins = policy.allow_origins
         self.asks = callable(origins)
         self.is_public = policy.allows_any_origin
-        self._allows_origin = _allow_any
+        self.status = _status_line(policy.preflight_status)
+        self._allows_origin: Callable[[str], bool] = _allow_any
         if isinstance(origins, Origins):
             self._allows_origin = origins.match if origins.patterns else origins.listed.__contains__
-        self._methods = policy.methods
-        self._header_names = policy.header_names
-        self._lists_headers = not policy.allows_any_header
         # A twin of the policy is asked: if the cache referred to the policy itself, they would keep each other alive.
         self._twin = twin = policy.twin(allow_origins=origins if self.is_public else Origins([_ANY_ORIGIN]))
         self._grant = lru_cache(maxsize=_MOST_KEPT)(partial(_grant, twin))
-        allowed = negotiate(twin, RequestFacts("GET", _ANY_ORIGIN)).headers
-        self._origin_headers = tuple(name for name, value in allowed if value == _ANY_ORIGIN)
-        self._allowed = allowed[len(self._origin_headers) :]
+        self._methods = policy.methods
+        self._header_names = policy.header_names
+        self._lists_headers = not policy.allows_any_header
+        self._allows_any_method = policy.allows_any_method
+        self._granted: HeaderList | None = None
+        if policy.methods and not (policy.allows_any_method or policy.allows_any_header):
+            self._granted = _grant(twin, policy.methods[0], "")
         self.others = negotiate(twin, RequestFacts("GET")).headers
+        allowed = negotiate(twin, RequestFacts("GET", _ANY_ORIGIN)).headers
+        self._allowed = tuple(header for header in allowed if header[1] != _ANY_ORIGIN)
+        self._allows_timing = policy.allow_timing
 
-    def grant(self, environ: WSGIEnvironment) -> tuple[str, list[tuple[str, str]]] | None:
-        """Status and headers of the answer to a preflight; ``None`` if it is refused."""
+    def grant(self, environ: WSGIEnvironment) -> list[tuple[str, str]] | None:
+        """The headers of the answer to a preflight; ``None`` if it is refused."""
         origin, method = environ["HTTP_ORIGIN"], environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
-        headers = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
         if len(origin) > MAX_ORIGIN_LENGTH or not self._allows_origin(origin):
             return None
-        if method not in self._methods and not allows_method(self._twin, method):
+        if method not in self._methods and not (self._allows_any_method and allows_method(self._twin, method)):
             return None
-        # Most lists are short, and written as browsers do: lower case, no white space. Then one comparison is enough.
-        if len(headers) > _SHORT or not self._header_names.issuperset(headers.split(",")):
-            if (
-                len(headers) <= _SHORT
-                and headers.islower()
-                and self._lists_headers
-                and " " not in headers
-                and "\t" not in headers
-            ):
-                return None
+        headers = environ.get("HTTP_ACCESS_CONTROL_REQUEST_HEADERS", "")
+        if len(headers) > _SHORT or not self._lists_headers:
             if not allows_headers(self._twin, headers):
                 return None
-        is_kept = len(method) + len(headers) <= _LONGEST_KEY
-        status, granted = self._grant(method, headers) if is_kept else _grant(self._twin, method, headers)
-        return status, [(fetch.ALLOW_ORIGIN, fetch.WILDCARD if self.is_public else origin), *granted]
+        else:
+            names = self._header_names
+            for name in headers.split(","):
+                # most names are listed as browsers write them; any other name that is not refused here is rare
+                if name not in names and (
+                    name.strip(_TAB_OR_SPACE).lower() not in names or not allows_headers(self._twin, headers)
+                ):
+                    return None
+        granted = self._granted
+        if granted is None:
+            is_kept = len(method) + len(headers) <= _LONGEST_KEY
+            granted = self._grant(method, headers) if is_kept else _grant(self._twin, method, headers)
+        return [(fetch.ALLOW_ORIGIN, fetch.WILDCARD if self.is_public else origin), *granted]
 
     def actual(self, origin: str) -> HeaderList:
         """What to add to the app's response to an actual request of *origin*."""
-        if len(origin) > MAX_ORIGIN_LENGTH or not self._allows_origin(origin):
+        if self.is_public or len(origin) > MAX_ORIGIN_LENGTH or not self._allows_origin(origin):
             return self.others
-        return (*[(name, origin) for name in self._origin_headers], *self._allowed)
+        named: HeaderList = ((fetch.ALLOW_ORIGIN, origin),)
+        if self._allows_timing:
+            named += ((fetch.TIMING_ALLOW_ORIGIN, origin),)
+        return named + self._allowed
 
 
 def _allow_any(_: str) -> bool:
     return True
 
 
-def _grant(policy: Policy, method: str, requested_headers: str) -> tuple[str, HeaderList]:
-    """Status and headers of a granted preflight, without the first header, which names the origin."""
+def _grant(policy: Policy, method: str, requested_headers: str) -> HeaderList:
+    """The headers of a granted preflight, without the first one, which names the origin."""
     decision = negotiate(policy, RequestFacts("OPTIONS", _ANY_ORIGIN, method, requested_headers))
-    status, headers, _ = make_answer(policy.preflight_status, decision.headers[1:])
-    return status, tuple(headers)
+    _, headers, _ = make_answer(policy.preflight_status, decision.headers[1:])
+    return tuple(headers)
 
 
 def responses_of(policy: Policy) -> Responses:
@@ -152,6 +165,8 @@ _INITIALS: Final = frozenset("AaTtVvCc")
 _COMMON: Final = frozenset(
     {"Content-Type", "Content-Length", "Content-Encoding", "Content-Disposition", "Cache-Control"}
 )
+# What is replaced where it is added, apart from Access-Control-*
+_REPLACED: Final = {name.lower(): name for name in (fetch.TIMING_ALLOW_ORIGIN, REFUSED_HEADER)}
 
 
 def decorate(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
@@ -160,26 +175,27 @@ def decorate(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tupl
     ``Access-Control-*`` is replaced, and so is every other header that is added, except ``Vary``, which is merged into
     one line. What the app exposes itself stays exposed, if the origin is allowed.
     """
-    headers = [*headers]
-    for header in headers:
-        if header[0] not in _COMMON and header[0][:1] in _INITIALS:
-            return _merge(headers, added)
-    return [*headers, *added]
+    decorated = [*headers]
+    for header in decorated:
+        name = header[0]
+        if name not in _COMMON and name[:1] in _INITIALS:
+            return _merge(decorated, added)
+    decorated += added
+    return decorated
 
 
 def _merge(headers: list[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
     decided = dict(added)
-    replaced = {name.lower() for name in decided}
     kept: list[tuple[str, str]] = []
     exposed: list[str] = []
     vary: list[str] = []
     for header in headers:
-        name = header[0].lower()
+        name = header[0] if header[0] in _COMMON else header[0].lower()
         if name == "vary" and fetch.VARY in decided:
-            vary += fetch.split_list(header[1])
+            vary.append(header[1])
         elif name == "access-control-expose-headers":
             exposed += fetch.split_list(header[1])
-        elif not name.startswith("access-control-") and name not in replaced:
+        elif not name.startswith("access-control-") and _REPLACED.get(name) not in decided:
             kept.append(header)
     if vary:
         decided[fetch.VARY] = _merge_vary(vary, decided[fetch.VARY])
@@ -190,7 +206,8 @@ def _merge(headers: list[tuple[str, str]], added: HeaderList) -> list[tuple[str,
 
 def _merge_vary(by_app: list[str], added: str) -> str:
     """One value of ``Vary``: https://httpwg.org/specs/rfc9110.html#field.vary"""
-    return fetch.WILDCARD if fetch.WILDCARD in by_app else ", ".join(_without_repetition([*by_app, added]))
+    names = fetch.split_list(",".join([*by_app, added]))
+    return fetch.WILDCARD if fetch.WILDCARD in names else ", ".join(_without_repetition(names))
 
 
 def _merge_exposed(decided: dict[str, str], by_app: list[str]) -> None:

@@ -71,13 +71,13 @@ class CorsLayer:
         responses = policy.responses or responses_of(policy)
         if responses.asks:
             return respond(self.answer_in_full(policy, environ, route), start_response)
-        granted = responses.grant(environ)
-        if granted is None:
+        headers = responses.grant(environ)
+        if headers is None:
             if not (self.debug or journal.preflight_refused.receivers or journal.tells_refusals(environ)):
                 start_response(_REFUSED, [*_REFUSED_HEADERS])
                 return [_REFUSED_BODY]
         elif not journal.preflight_granted.receivers:
-            start_response(*granted)
+            start_response(responses.status, headers)
             return []
         return respond(self.answer_in_full(policy, environ, route), start_response)
 
