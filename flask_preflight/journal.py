@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sysconfig
 import time
 import traceback
 from collections.abc import Callable, Hashable
@@ -219,4 +218,5 @@ def _is_users(filename: str) -> bool:
     return not filename.startswith(_NOT_USERS) and "site-packages" not in filename
 
 
-_NOT_USERS: Final = (str(Path(__file__).parent), sysconfig.get_paths()["stdlib"], "<")  # "<string>": generated code
+# This package, the standard library, and generated code
+_NOT_USERS: Final = (str(Path(__file__).parent), str(Path(logging.__file__).parents[1]), "<")

@@ -190,11 +190,14 @@ def _merge(headers: list[tuple[str, str]], added: HeaderList) -> list[tuple[str,
     exposed: list[str] = []
     vary: list[str] = []
     for header in headers:
-        name = header[0] if header[0] in _COMMON else header[0].lower()
+        if header[0] in _COMMON:
+            kept.append(header)
+            continue
+        name = header[0].lower()
         if name == "vary" and fetch.VARY in decided:
             vary.append(header[1])
         elif name == "access-control-expose-headers":
-            exposed += fetch.split_list(header[1])
+            exposed.append(header[1])
         elif not name.startswith("access-control-") and _REPLACED.get(name) not in decided:
             kept.append(header)
     if vary:
@@ -206,21 +209,23 @@ def _merge(headers: list[tuple[str, str]], added: HeaderList) -> list[tuple[str,
 
 def _merge_vary(by_app: list[str], added: str) -> str:
     """One value of ``Vary``: https://httpwg.org/specs/rfc9110.html#field.vary"""
-    names = fetch.split_list(",".join([*by_app, added]))
-    return fetch.WILDCARD if fetch.WILDCARD in names else ", ".join(_without_repetition(names))
+    names = _without_repetition(",".join([*by_app, added]))
+    return fetch.WILDCARD if fetch.WILDCARD in names else ", ".join(names.values())
 
 
 def _merge_exposed(decided: dict[str, str], by_app: list[str]) -> None:
-    names = filter(fetch.is_token, fetch.split_list(decided.get(fetch.EXPOSE_HEADERS, "")) + by_app)
+    names = _without_repetition(",".join([decided.get(fetch.EXPOSE_HEADERS, ""), *by_app]))
     if fetch.ALLOW_CREDENTIALS in decided:  # then browsers take '*' as a name
-        names = filter(fetch.WILDCARD.__ne__, names)
-    if merged := _without_repetition(names):
+        names.pop(fetch.WILDCARD, None)
+    if merged := list(filter(fetch.is_token, names.values())):
         decided[fetch.EXPOSE_HEADERS] = ", ".join(merged)
 
 
-def _without_repetition(names: Iterable[str]) -> list[str]:
-    """*names* without those that differ from an earlier one in case only."""
+def _without_repetition(value: str) -> dict[str, str]:
+    """The elements of a list, by their lower case, without those that differ from an earlier one in case only."""
     first: dict[str, str] = {}
-    for name in names:
-        first.setdefault(name.lower(), name)
-    return [*first.values()]
+    for element in value.split(","):
+        name = element.strip(_TAB_OR_SPACE)
+        if name:
+            first.setdefault(name.lower(), name)
+    return first
