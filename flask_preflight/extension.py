@@ -432,7 +432,9 @@ class _Exchange:
 
         :raises PolicyError: if it is not valid.
         """
-        request = self.request()
+        return self._policy_of(self.request())
+
+    def _policy_of(self, request: Request | None) -> Policy | None:
         if request is not None:
             return self._table.policy_of_request(request)
         return self._table.policy_of_environ(self._at_hand)
@@ -442,7 +444,7 @@ class _Exchange:
         request = self.request()
         rule = request.url_rule if request is not None else None
         try:
-            policy = self.policy()
+            policy = self._policy_of(request)
         except PolicyError as error:
             self._table.log_invalid(rule.endpoint if rule else "", error)
             return (VARY,)

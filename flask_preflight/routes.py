@@ -87,7 +87,9 @@ class PolicyTable:
         *outer, innermost = marks
         if innermost.changes is None:
             return None
-        policies = self._merged.setdefault(innermost, {})
+        policies = self._merged.get(innermost)
+        if policies is None:
+            policies = self._merged.setdefault(innermost, {})
         key = tuple(outer)
         policy = policies.get(key)
         if policy is None:
