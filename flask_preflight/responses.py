@@ -23,7 +23,6 @@ from flask_preflight.engine import (
     allows_method,
     negotiate,
 )
-from flask_preflight.explain import REFUSED_HEADER
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origins
 from flask_preflight.policy import Policy
 
@@ -165,8 +164,6 @@ _INITIALS: Final = frozenset("AaTtVvCc")
 _COMMON: Final = frozenset(
     {"Content-Type", "Content-Length", "Content-Encoding", "Content-Disposition", "Cache-Control"}
 )
-# What is replaced where it is added, apart from Access-Control-*
-_REPLACED: Final = {name.lower(): name for name in (fetch.TIMING_ALLOW_ORIGIN, REFUSED_HEADER)}
 
 
 def decorate(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
@@ -186,6 +183,7 @@ def decorate(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tupl
 
 def _merge(headers: list[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
     decided = dict(added)
+    replaced = {name.lower() for name in decided}
     kept: list[tuple[str, str]] = []
     exposed: list[str] = []
     vary: list[str] = []
@@ -198,7 +196,7 @@ def _merge(headers: list[tuple[str, str]], added: HeaderList) -> list[tuple[str,
             vary.append(header[1])
         elif name == "access-control-expose-headers":
             exposed.append(header[1])
-        elif not name.startswith("access-control-") and _REPLACED.get(name) not in decided:
+        elif not name.startswith("access-control-") and name not in replaced:
             kept.append(header)
     if vary:
         decided[fetch.VARY] = _merge_vary(vary, decided[fetch.VARY])
