@@ -460,7 +460,8 @@ def _host(name: str) -> str:
     return name
 
 
-# Of a scheme that is not special, whose host is opaque or empty: https://url.spec.whatwg.org/#concept-opaque-host-parser
+# Of a scheme that is not special, whose host is opaque or empty:
+# https://url.spec.whatwg.org/#concept-opaque-host-parser
 _OPAQUE_ORIGIN = re.compile(r"(?!https?:|ftp:|wss?:|file:)[a-z][a-z0-9+.-]*://([a-z0-9._~-]+(:[1-9][0-9]{0,4})?)?")
 
 

@@ -41,7 +41,7 @@ def reporter(problems: list[Problem], field: str) -> Report:
 
 def is_star(value: object) -> bool:
     """Whether *value* is the string ``"*"``. An object of the user's own may claim to equal it, so the type counts."""
-    return isinstance(value, str) and value == fetch.WILDCARD
+    return isinstance(value, str) and str.__eq__(value, fetch.WILDCARD)
 
 
 def is_function(value: object) -> bool:

@@ -29,16 +29,16 @@ def read_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem
     for key, value in config.items():
         if key == _NESTED and isinstance(value, Mapping):
             names = ", ".join(f"FLASK_{PREFIX}{name}" for name in value)
-            problems.append(_locate(Problem(key, *make_flaw(value, "config-nested", names))))
+            problems.append(_locate(key, Problem(key, *make_flaw(value, "config-nested", names))))
         if not isinstance(key, str) or not key.upper().startswith(PREFIX):
             continue
         if key not in _KEYS:
-            problems.append(_locate(Problem(key, *_unknown_key(key, value))))
+            problems.append(_locate(key, Problem(key, *_unknown_key(key, value))))
             continue
         field = _KEYS[key]
         read = _read_value(field, value)
         if isinstance(read, Flaw):
-            problems.append(_locate(Problem(field, *read)))
+            problems.append(_locate(key, Problem(field, *read)))
         else:
             fields[field] = read
     return fields, problems
@@ -48,7 +48,7 @@ def in_config(problem: Problem) -> Problem:
     """*problem*, which a value of the configuration has, with its key and with what to write there."""
     if problem.id == "not-a-bool":
         problem = problem._replace(hint="write True or False, and in the environment true or false")
-    return _locate(problem)
+    return _locate(f"{PREFIX}{problem.field.upper()}", problem)
 
 
 def unread_variables(config: Mapping[str, Any]) -> list[str]:
@@ -56,8 +56,7 @@ def unread_variables(config: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in os.environ if name in _KEYS and name not in config)
 
 
-def _locate(problem: Problem) -> Problem:
-    key = problem.field if problem.field.upper().startswith(_NESTED) else f"{PREFIX}{problem.field.upper()}"
+def _locate(key: str, problem: Problem) -> Problem:
     return problem._replace(where=f"app.config[{key!r}]")
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import ContextVar, Token
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, request
 
 from flask_preflight.routes import PolicyTable, RouteMatch
 from flask_preflight.wsgi import is_preflight
@@ -61,10 +62,8 @@ class Visit:
 
 def _find_visit(app: Flask, environ: WSGIEnvironment) -> Visit | None:
     visit: Visit | None = environ.get(_VISIT)
-    if visit is None:
+    if visit is None:  # the environ was built anew
         visit = _current_visit.get()
-        if visit is not None and (visit.request or visit.match):  # the environ is not that of the visit
-            return None
     return visit if visit is not None and visit.table.app is app else None
 
 
@@ -74,7 +73,6 @@ class _StandIn:
     def __init__(self, app: Flask, make_context: Callable[[], Any]) -> None:
         self._app = app
         self._make_context = make_context
-        self._context: Any = None
         self._token: Token[Flask | None] | None = None
 
     def push(self) -> None:
@@ -85,11 +83,17 @@ class _StandIn:
             _standing.reset(self._token)
 
     def __enter__(self) -> Any:
-        self._context = self._make_context()
         return self._context.__enter__()
 
     def __exit__(self, *exc_info: Any) -> None:
         self._context.__exit__(*exc_info)
+
+    @cached_property
+    def _context(self) -> Any:
+        return self._make_context()
+
+    def __getattr__(self, name: str) -> Any:  # an overridden `wsgi_app` may look at the context
+        return getattr(self._context, name)
 
 
 def watch(app: Flask) -> None:
@@ -107,9 +111,9 @@ def watch(app: Flask) -> None:
         environ.pop("werkzeug.debug.preserve_context", None)  # there is no context to preserve
         return _StandIn(app, lambda: request_context(environ))
 
-    def hooked_dispatch(*args: Any) -> Response:
+    def hooked_dispatch(*args: Any) -> Any:
         if _standing.get() is app:
-            return app.response_class(status=204)
+            return _answer_nothing
         current = current_request()
         visit = _find_visit(app, current.environ) if current is not None else None
         if visit is not None and not visit.is_preflight:
@@ -118,6 +122,12 @@ def watch(app: Flask) -> None:
 
     app.request_context = hooked_context  # type: ignore[method-assign]
     app.full_dispatch_request = hooked_dispatch  # type: ignore[method-assign]
+
+
+def _answer_nothing(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+    """An empty response for the inner middleware. It is not made by the app's own class, which may need a context."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")])
+    return []
 
 
 def current_request() -> Request | None:
@@ -137,36 +147,61 @@ def send_preflight(
     The inner response is read no further than ``start_response``, then closed and discarded. If an exempt view answers,
     its response is returned instead, whole.
     """
-    has_started = False
-
-    def start(
-        status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None, /
-    ) -> Callable[[bytes], object]:
-        nonlocal has_started
-        has_started = True
-        if not visit.is_exempt:
-            return _discard
-        return start_response(status, headers) if exc_info is None else start_response(status, headers, exc_info)
-
+    start = _HeldStart(visit, start_response)
     token = visit.enter(environ)
     try:
         body = app(environ, start)
-        if has_started and visit.is_exempt:
-            return body
-        chunks: list[bytes] = []
-        iterator = iter(body)
-        while not has_started and not any(chunks):
-            chunk = next(iterator, None)
-            if chunk is None:
-                break
-            chunks.append(chunk)
+        try:
+            chunks, iterator = ([], iter(body)) if start.has_started else _read_until(start, body)
+        except BaseException:
+            _close(body)
+            raise
     finally:
         visit.leave(token)
     if visit.is_exempt:
-        return _Resumed(body, chunks, iterator)
-    if hasattr(body, "close"):
-        body.close()
+        start.release()
+        return _Resumed(body, chunks, iterator) if chunks else body
+    _close(body)
     return None
+
+
+def _read_until(start: _HeldStart, body: Iterable[bytes]) -> tuple[list[bytes], Iterator[bytes]]:
+    """Read *body* until the response has started; what was read, and the rest."""
+    chunks: list[bytes] = []
+    iterator = iter(body)
+    for chunk in iterator:
+        chunks.append(chunk)
+        if start.has_started or chunk:
+            break
+    return chunks, iterator
+
+
+class _HeldStart:
+    """A ``start_response`` that holds back what it gets until it is known that an exempt view answers."""
+
+    def __init__(self, visit: Visit, start_response: StartResponse) -> None:
+        self.has_started = False
+        self._visit = visit
+        self._start_response = start_response
+        self._held: tuple[Any, ...] | None = None
+
+    def __call__(
+        self, status: str, headers: list[tuple[str, str]], exc_info: OptExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        self.has_started = True
+        self._held = (status, headers) if exc_info is None else (status, headers, exc_info)
+        return self.release() if self._visit.is_exempt else _discard
+
+    def release(self) -> Callable[[bytes], object]:
+        """Start the response with what was held back, once."""
+        held, self._held = self._held, None
+        return _discard if held is None else self._start_response(*held)
+
+
+def _close(body: object) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
 
 
 def _discard(_: bytes) -> None:
@@ -184,5 +219,4 @@ class _Resumed:
         return self._chunks
 
     def close(self) -> None:
-        if hasattr(self._body, "close"):
-            self._body.close()
+        _close(self._body)

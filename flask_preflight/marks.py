@@ -12,7 +12,7 @@ import gc
 import inspect
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial, update_wrapper
 from types import FunctionType, MappingProxyType, MethodType
@@ -193,35 +193,44 @@ def _own(target: object) -> tuple[Mark, ...]:
     return marks
 
 
-def marks_of_blueprint(blueprint: object) -> tuple[Mark, ...]:
-    """The marks of a blueprint, without those of the blueprints around it."""
-    return _own(blueprint)
+class ViewMarks:
+    """The marks of a view, as they are now, inside those of its *blueprints*, which go from the outermost inwards."""
 
+    def __init__(self, view: object, blueprints: Iterable[object] = ()) -> None:
+        functions = _unwrapped(view)
+        self._class = _class_of(functions)
+        self._outer = [mark for blueprint in blueprints for mark in _own(blueprint)]
+        for each in (*(self._class.__mro__[::-1] if self._class else ()), *functions[::-1]):
+            self._outer += _own(each)
 
-def marks_of_view(view: object, method: str) -> tuple[Mark, ...]:
-    """The marks of a view for *method*, from the outermost to the innermost."""
-    functions = _unwrapped(view)
-    view_class = _class_of(functions)
-    marked = functions[::-1]
-    if view_class is not None:
-        marked = [*reversed(view_class.__mro__), *marked, *_unwrapped(_method_of(view_class, method))[::-1]]
-    return tuple(dict.fromkeys([mark for each in marked for mark in _own(each)]))  # `wraps` copies marks
+    @property
+    def depends_on_method(self) -> bool:
+        """Whether they can be different for different methods."""
+        return self._class is not None
 
-
-def depends_on_method(view: object) -> bool:
-    """Whether the marks of *view* can be different for different methods."""
-    return _class_of(_unwrapped(view)) is not None
+    def of(self, method: str) -> tuple[Mark, ...]:
+        """The marks for *method*, from the outermost to the innermost."""
+        marks = self._outer
+        if self._class is not None:
+            handlers = _handlers_of(self._class, method)
+            marks = [*marks, *(mark for each in handlers for part in _unwrapped(each)[::-1] for mark in _own(part))]
+        return tuple(dict.fromkeys(marks)) if len(marks) > 1 else tuple(marks)  # `wraps` copies marks
 
 
 def _unwrapped(view: object) -> list[object]:
     """*view*, what it wraps, and so on. A chain that leads back into itself ends there."""
+    if type(view) is FunctionType and "__wrapped__" not in view.__dict__:  # most views
+        return [view]
     functions: list[object] = []
-    while view is not None and len(functions) < _MOST_WRAPPERS:
-        if functions and any(view is known for known in functions):
-            break
+    while view is not None and len(functions) < _MOST_WRAPPERS and not any(view is known for known in functions):
         functions.append(view)
         view = view.func if isinstance(view, partial) else getattr(view, "__dict__", _NOTHING).get("__wrapped__")
+    if functions and not isinstance(functions[-1], _WITH_ATTRIBUTES):  # an object of a class with `__call__`
+        functions.append(getattr(type(functions[-1]), "__call__", None))  # noqa: B004 - the method itself is needed
     return functions
+
+
+_WITH_ATTRIBUTES: Final = (FunctionType, MethodType, type, partial)
 
 
 def _class_of(functions: list[object]) -> type | None:
@@ -233,22 +242,27 @@ def _class_of(functions: list[object]) -> type | None:
     return None
 
 
-def _method_of(view_class: type, method: str) -> object:
-    """The function behind *method*: a ``MethodView``'s own, which is ``get`` for HEAD too, or ``dispatch_request``."""
-    found = getattr(view_class, method.lower(), None)
-    if found is None and method == "HEAD":
-        found = getattr(view_class, "get", None)
-    if found is None:
-        found = getattr(view_class, "dispatch_request", None)
-    return None if found is MethodView.dispatch_request else found  # which says nothing about the class
+def _handlers_of(view_class: type, method: str) -> list[object]:
+    """The functions that handle *method*: ``dispatch_request``, and in a ``MethodView`` what it calls."""
+    handlers: list[object] = []
+    dispatch = getattr(view_class, "dispatch_request", None)
+    if dispatch is not None and dispatch is not MethodView.dispatch_request:
+        handlers.append(dispatch)
+    if issubclass(view_class, MethodView):
+        found = getattr(view_class, method.lower(), None)
+        if found is None and method == "HEAD":
+            found = getattr(view_class, "get", None)
+        if found is not None:
+            handlers.append(found)
+    return handlers
 
 
 def place_of_view(view: object, method: str) -> str:
     """``file:line`` of the view's function for *method*, of its class, or of the view, as far as Python can find it."""
     functions = _unwrapped(view) or [None]
     view_class, function = _class_of(functions), functions[-1]
-    own = _unwrapped(_method_of(view_class, method))[-1:] if view_class else []
-    for candidate in (*own, view_class, function, type(function)):
+    handlers = _handlers_of(view_class, method)[::-1] if view_class else []
+    for candidate in (*[_unwrapped(handler)[-1] for handler in handlers], view_class, function, type(function)):
         with suppress(OSError, TypeError, ValueError):  # made at run time, an object of a class, or a cycle
             return f"{inspect.getsourcefile(candidate)}:{inspect.getsourcelines(candidate)[1]}"  # type: ignore[arg-type]
     return "an unknown place"

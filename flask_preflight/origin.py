@@ -17,6 +17,8 @@ from functools import cache
 from ipaddress import IPv6Address
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final, overload
 
+from publicsuffixlist import PublicSuffixList
+
 from flask_preflight import fetch
 
 # https://url.spec.whatwg.org/#special-scheme, without "file", whose origins are opaque
@@ -26,6 +28,9 @@ DEFAULT_PORTS: Final = {"ftp": "21", "http": "80", "https": "443", "ws": "80", "
 # is room for a scheme, "://" and a port. Longer values are refused by their length alone.
 MAX_ORIGIN_LENGTH: Final = 320
 _MAX_DOMAIN_LENGTH: Final = 253
+
+# How many values with the same host are compared with a refused origin
+_MOST_NEAR: Final = 20
 
 _ORIGIN = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<host>\[[0-9a-f:]+\]|[a-z0-9._~-]*)(?::(?P<port>[1-9][0-9]{0,4}))?"
@@ -215,13 +220,14 @@ class Origins(tuple[str, ...]):
 
     @lazy
     def first_by_domain(self) -> dict[str, list[str]]:
-        """The first thousand by their host without ``www.``, to find one that is near a given origin."""
+        """The first thousand, at most `_MOST_NEAR` for each host without ``www.``, to find one near a given origin."""
         by_domain: dict[str, list[str]] = {}
         for text in self[:1000]:
             pattern = parse_pattern(text)
             origin = pattern.origin if pattern else parse_origin(text)
             if origin is not None:  # "null" has none
-                by_domain.setdefault(origin.host.removeprefix("www."), []).append(text)
+                values = by_domain.setdefault(origin.host.removeprefix("www."), [])
+                values += [text] * (len(values) < _MOST_NEAR)
         return by_domain
 
     @property
@@ -265,7 +271,6 @@ def _is_on_public_suffix(text: str) -> bool:
 
 @cache
 def _load_public_suffixes() -> Callable[[str], str | None]:
-    # Loaded when first needed: the list takes some megabytes and a tenth of a second.
-    from publicsuffixlist import PublicSuffixList
-
+    # Loaded when first needed: the list takes some megabytes and a tenth of a second. The module is imported with this
+    # one, because an import takes a lock, which a fork may leave locked.
     return PublicSuffixList().publicsuffix

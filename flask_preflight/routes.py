@@ -9,7 +9,6 @@ to view functions as they are at that moment.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
@@ -19,9 +18,10 @@ from flask.views import http_method_funcs
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 
-from flask_preflight.engine import Reason, flaw_of_method
+from flask_preflight import fetch
+from flask_preflight.engine import Reason, allows_method, flaw_of_method
 from flask_preflight.journal import Journal
-from flask_preflight.marks import Mark, depends_on_method, marks_of_blueprint, marks_of_view, place_of_view
+from flask_preflight.marks import Mark, ViewMarks, place_of_view
 from flask_preflight.policy import Policy, merge
 from flask_preflight.problems import PolicyError, Problem
 
@@ -33,6 +33,10 @@ _MOST_HOPS: Final = 5
 
 # The methods that a rule is checked for if it takes any method
 _COMMON_METHODS: Final = tuple(sorted(name.upper() for name in http_method_funcs))
+
+# For these, the rule that handles them is not looked up: browsers never ask for the safelisted methods, and OPTIONS is
+# nearly always handled by Flask itself.
+_SAME_RULE: Final = fetch.SAFELISTED_METHODS | {"OPTIONS"}
 
 # From Flask 3.2 on, automatic OPTIONS responses are a rule of their own
 _AUTOMATIC_OPTIONS: Final = "_automatic_options"
@@ -61,6 +65,10 @@ class _Found(NamedTuple):
     path: str | None
 
 
+class _LeadsElsewhere(NotFound):
+    """A redirect leads out of the host or the mount, or too far."""
+
+
 class PolicyTable:
     """The policies of an app's views, under one app-wide *policy*. It is replaced as a whole, never changed.
 
@@ -81,7 +89,9 @@ class PolicyTable:
 
         :raises PolicyError: if it is not valid.
         """
-        marks = self._marks(endpoint, method)
+        return self._merged_policy(self._marks(endpoint).of(method))
+
+    def _merged_policy(self, marks: tuple[Mark, ...]) -> Policy | None:
         if not marks:
             return self.app_wide
         *outer, innermost = marks
@@ -104,18 +114,13 @@ class PolicyTable:
         except PolicyError as error:
             return PolicyError(error.problems)  # without a traceback, which would keep local variables alive
 
-    def _marks(self, endpoint: str, method: str) -> tuple[Mark, ...]:
-        """From the outermost to the innermost."""
+    def _marks(self, endpoint: str) -> ViewMarks:
         view = self.app.view_functions.get(endpoint)
-        if "." not in str(endpoint):
-            return marks_of_view(view, method)
-        return (*self._marks_of_blueprints(endpoint), *marks_of_view(view, method))
-
-    def _marks_of_blueprints(self, endpoint: str) -> Iterator[Mark]:
-        """The endpoint ``a.b.view`` is in the blueprints ``a`` and ``a.b``."""
-        parts = str(endpoint).split(".")[:-1]
-        for count in range(1, len(parts) + 1):
-            yield from marks_of_blueprint(self.app.blueprints.get(".".join(parts[:count])))
+        *names, _ = str(endpoint).split(".")  # the endpoint "a.b.view" is in the blueprints "a" and "a.b"
+        if not names:
+            return ViewMarks(view)
+        blueprints = [self.app.blueprints.get(".".join(names[: count + 1])) for count in range(len(names))]
+        return ViewMarks(view, blueprints)
 
     def log_invalid(self, endpoint: str, error: PolicyError) -> None:
         """Log that a view which was added late has a bad policy."""
@@ -130,15 +135,15 @@ class PolicyTable:
         problems: dict[tuple[object, ...], Problem] = {}
         policies: list[Policy | None] = [self.app_wide]
         for endpoint, view in list(self.app.view_functions.items()):
-            for method in _COMMON_METHODS if depends_on_method(view) else ("GET",):
+            marks = self._marks(endpoint)
+            for method in _COMMON_METHODS if marks.depends_on_method else ("GET",):
                 try:
-                    policies.append(self.policy_of(endpoint, method))
+                    policies.append(self._merged_policy(marks.of(method)))
                 except PolicyError as error:
                     place = place_of_view(view, method)
-                    marks = self._marks(endpoint, method)
                     for problem in error.problems:  # once for each view, unless its methods have marks of their own
                         located = problem._replace(where=f"view {endpoint!r} at {place}")
-                        problems.setdefault((endpoint, marks, str(problem)), located)
+                        problems.setdefault((endpoint, marks.of(method), str(problem)), located)
         if problems:
             raise PolicyError(problems.values())
         self.allows_nothing = not any(policy is not None and policy.allow_origins for policy in policies)
@@ -146,9 +151,9 @@ class PolicyTable:
     def note_reached_marks(self) -> None:
         """Note on all marks that a rule leads to that it does."""
         for rule in self.app.url_map.iter_rules():
-            view = self.app.view_functions.get(rule.endpoint)
-            for method in (rule.methods or _COMMON_METHODS) if depends_on_method(view) else ("GET",):
-                for mark in self._marks(rule.endpoint, method):
+            marks = self._marks(rule.endpoint)
+            for method in (rule.methods or _COMMON_METHODS) if marks.depends_on_method else ("GET",):
+                for mark in marks.of(method):
                     mark.is_reached = True
 
     def handle_options(self) -> None:
@@ -158,8 +163,8 @@ class PolicyTable:
         for rule in rules:
             if rule.methods is None or _url_of(rule) in handled:
                 continue
-            view = self.app.view_functions.get(rule.endpoint)
-            if any(mark.changes is not None for method in rule.methods for mark in marks_of_view(view, method)):
+            marks = ViewMarks(self.app.view_functions.get(rule.endpoint))
+            if any(mark.changes is not None for method in rule.methods for mark in marks.of(method)):
                 rule.methods.add("OPTIONS")
                 rule.provide_automatic_options = True  # type: ignore[attr-defined]  # Flask's own mark on its rules
 
@@ -173,7 +178,12 @@ class PolicyTable:
         try:
             found = self._match(environ, method)
         except MethodNotAllowed as error:
-            return RouteMatch(self.app_wide.narrow(error.valid_methods or ()), reason=Reason.METHOD_NOT_ROUTED)
+            # without the method itself, which a converter of the app's own may have raised as well
+            methods = {name for name in error.valid_methods or () if name != method.upper()}
+            return RouteMatch(self.app_wide.narrow(methods), reason=Reason.METHOD_NOT_ROUTED)
+        except _LeadsElsewhere:  # other methods of this URL may lead to views
+            methods = {method} if allows_method(self.app_wide, method) or self.app_wide.allow_methods is None else set()
+            return RouteMatch(self.app_wide.narrow(methods))
         except HTTPException:
             # no such URL or host: the page should be able to read Flask's answer
             is_any = self.app_wide.allow_methods is None
@@ -189,28 +199,39 @@ class PolicyTable:
     def _narrow_policy(self, found: _Found, method: str) -> Policy | None:
         """The policy behind a rule, for the methods that a browser may cache together."""
         rule, upper = found.rule, method.upper()  # as Flask does
+        marks = self._marks(rule.endpoint)
         is_flasks_own = rule.endpoint == _AUTOMATIC_OPTIONS
-        policy = self._shared_policy(found) if is_flasks_own else self.policy_of(rule.endpoint, upper)
+        policy = self._shared_policy(found) if is_flasks_own else self._merged_policy(marks.of(upper))
         if policy is None:
             return None
         methods = rule.methods or {upper}
         if policy.allow_methods is not None and not policy.allows_any_method:
             methods = methods.intersection(policy.methods)
-        if depends_on_method(self.app.view_functions.get(rule.endpoint)):
-            methods = {name for name in methods if name == upper or self._is_policy(policy, rule.endpoint, name)}
+        others = methods - {upper} if marks.depends_on_method else methods - _SAME_RULE - {upper}
+        if others:
+            methods = methods - {name for name in others if not self._is_policy(policy, marks, found, name)}
         return policy.narrow(methods)
 
-    def _is_policy(self, policy: Policy, endpoint: str, method: str) -> bool:
+    def _is_policy(self, policy: Policy, marks: ViewMarks, found: _Found, method: str) -> bool:
+        """Whether a view with this policy handles *method*, too, at the URL of *found*; *marks* are those of its view."""
         try:
-            return self.policy_of(endpoint, method) == policy
-        except PolicyError:
+            if self._merged_policy(marks.of(method)) != policy:
+                return False
+            if method in _SAME_RULE:
+                return True
+            rule = found.adapter.match(found.path, method, return_rule=True)[0]  # another one may handle it
+            return rule is found.rule or self.policy_of(rule.endpoint, method) == policy
+        except Exception:  # noqa: BLE001 - no view has it, or a bad policy; converters may raise anything
             return False
 
     def _shared_policy(self, found: _Found) -> Policy | None:
         """The policy of Flask's own OPTIONS endpoint: that of all views of its URL, else the app-wide one."""
         policies: list[Policy | None] = []
         for method in found.adapter.allowed_methods(found.path):
-            rule = found.adapter.match(found.path, method, return_rule=True)[0]
+            try:
+                rule = found.adapter.match(found.path, method, return_rule=True)[0]
+            except Exception:  # noqa: BLE001 - it is redirected, or a converter raises
+                return self.app_wide
             if rule.endpoint != _AUTOMATIC_OPTIONS:
                 policies.append(self.policy_of(rule.endpoint, method))
         is_shared = bool(policies) and all(policy == policies[0] for policy in policies)
@@ -225,9 +246,11 @@ class PolicyTable:
         """
         if request.url_rule is not None and request.url_rule.endpoint != _AUTOMATIC_OPTIONS:
             return self.policy_of(request.url_rule.endpoint, request.method)
-        if request.url_rule is not None or isinstance(request.routing_exception, RequestRedirect):
-            return self.policy_of_environ(request.environ)
-        return self.app_wide
+        failed = request.url_rule is None and request.routing_exception is not None
+        if failed and not isinstance(request.routing_exception, RequestRedirect):
+            return self.app_wide  # 404, 405, an untrusted host
+        # a redirect, Flask's own OPTIONS endpoint, or an error before the request was matched
+        return self.policy_of_environ(request.environ)
 
     def policy_of_environ(self, environ: WSGIEnvironment) -> Policy | None:
         """The policy of the view that a request with *environ* would reach; the app-wide one if it reaches none.
@@ -267,7 +290,7 @@ class PolicyTable:
                 return _Found(adapter.match(path, method, return_rule=True)[0], adapter, path)
             except RequestRedirect as redirect:
                 path = _path_within(adapter, redirect.new_url)
-        raise NotFound
+        raise _LeadsElsewhere
 
     def _bind(self, environ: WSGIEnvironment) -> MapAdapter:
         before = environ.get(_WERKZEUG_REQUEST)
@@ -287,10 +310,10 @@ def _path_within(adapter: MapAdapter, url: str) -> str:
     try:
         target = urlsplit(url)
     except ValueError:  # an invalid host, taken from the request
-        raise NotFound from None
+        raise _LeadsElsewhere from None
     path = unquote(target.path, errors="replace")
     if target.netloc.lower() != adapter.get_host(None) or not f"{path}/".startswith(adapter.script_name):
-        raise NotFound
+        raise _LeadsElsewhere
     return path[len(adapter.script_name) - 1 :]
 
 
