@@ -160,6 +160,13 @@ def refuse_preflight(reason: Reason, passed: HeaderList = (), error: Exception |
     return Decision(Outcome.PREFLIGHT_REFUSED, 403, (VARY_PREFLIGHT,), reason, passed, error)
 
 
+def refuse(facts: RequestFacts, reason: Reason, error: Exception | None = None) -> Decision:
+    """The refusal of a request, for a *reason* that the policy does not know of."""
+    if facts.is_preflight:
+        return refuse_preflight(reason, error=error)
+    return Decision(Outcome.ACTUAL_REFUSED, headers=(VARY,), reason=reason, error=error)
+
+
 def flaw_of_method(method: str) -> Reason | None:
     """Why no browser asks for *method*, whatever the policy is."""
     if len(method) > MAX_METHOD_LENGTH:

@@ -197,9 +197,13 @@ class ViewMarks:
     """The marks of a view, as they are now, inside those of its *blueprints*, which go from the outermost inwards."""
 
     def __init__(self, view: object, blueprints: Iterable[object] = ()) -> None:
+        self._outer = [mark for blueprint in blueprints for mark in _own(blueprint)]
+        self._class: type | None = None
+        if type(view) is FunctionType and _WRAPPERS.isdisjoint(view.__dict__):  # most views
+            self._outer += _own(view)
+            return
         functions = _unwrapped(view)
         self._class = _class_of(functions)
-        self._outer = [mark for blueprint in blueprints for mark in _own(blueprint)]
         for each in (*(self._class.__mro__[::-1] if self._class else ()), *functions[::-1]):
             self._outer += _own(each)
 
@@ -219,8 +223,6 @@ class ViewMarks:
 
 def _unwrapped(view: object) -> list[object]:
     """*view*, what it wraps, and so on. A chain that leads back into itself ends there."""
-    if type(view) is FunctionType and "__wrapped__" not in view.__dict__:  # most views
-        return [view]
     functions: list[object] = []
     while view is not None and len(functions) < _MOST_WRAPPERS and not any(view is known for known in functions):
         functions.append(view)
@@ -229,6 +231,9 @@ def _unwrapped(view: object) -> list[object]:
         functions.append(getattr(type(functions[-1]), "__call__", None))  # noqa: B004 - the method itself is needed
     return functions
 
+
+# The attributes of functions that lead to others
+_WRAPPERS: Final = frozenset({"__wrapped__", "view_class"})
 
 _WITH_ATTRIBUTES: Final = (FunctionType, MethodType, type, partial)
 

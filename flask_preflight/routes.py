@@ -213,7 +213,7 @@ class PolicyTable:
         return policy.narrow(methods)
 
     def _is_policy(self, policy: Policy, marks: ViewMarks, found: _Found, method: str) -> bool:
-        """Whether a view with this policy handles *method*, too, at the URL of *found*; *marks* are those of its view."""
+        """Whether a view with this policy handles *method* too, at the URL of *found*, whose view has *marks*."""
         try:
             if self._merged_policy(marks.of(method)) != policy:
                 return False

@@ -41,7 +41,7 @@ def is_preflight(environ: WSGIEnvironment) -> bool:
     return (
         "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
         and "HTTP_ORIGIN" in environ
-        and environ["REQUEST_METHOD"] == "OPTIONS"
+        and environ.get("REQUEST_METHOD") == "OPTIONS"
     )
 
 
@@ -103,10 +103,14 @@ class CorsLayer:
                 return headers
         elif headers is not None and not journal.request_allowed.receivers:
             return headers
+        return self.added_in_full(policy, environ, origin, route)
+
+    def added_in_full(self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any) -> HeaderList:
+        """What to add to a response, negotiated and told to those who want to know."""
         facts = RequestFacts(environ.get("REQUEST_METHOD", ""), origin, environ=environ)
         decision = self.decide(policy, facts, route)
         if decision.outcome is Outcome.ACTUAL_REFUSED:
-            if not journal.counts_as_refusal(facts):
+            if origin is None or not journal.counts_as_refusal(facts):
                 return decision.headers
             if self.debug:
                 decision = decision._replace(headers=(*decision.headers, debug_header(policy, facts, decision)))
@@ -142,7 +146,9 @@ class CorsLayer:
     def defers_to_outer(self, environ: WSGIEnvironment) -> bool:
         """Whether another layer around this one acts on the request."""
         outer, known = environ[ACTIVE_LAYER]
-        if outer is self or not outer.acts_on(environ, known):
+        if outer is self:  # middleware inside has called the whole app again
+            return True
+        if not outer.acts_on(environ, known):
             return False
         if outer not in self._outer_layers:
             self._outer_layers.add(outer)
@@ -205,22 +211,22 @@ class PreflightMiddleware(CorsLayer):
 
     @policy.setter
     def policy(self, policy: Policy | PolicyFinder) -> None:
-        if not isinstance(policy, Policy) and not callable(policy):
+        if not isinstance(policy, Policy) and (isinstance(policy, type) or not callable(policy)):
             raise TypeError(
                 f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
             )
         self._policy = policy
-        self._fixed = policy if isinstance(policy, Policy) else None
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight; pass on every other request, and add headers to its response."""
-        policy = self._fixed or self._find(environ)
+        found = self._policy  # read once
+        policy = found if isinstance(found, Policy) else _call_finder(found, environ)
         if policy is None or (ACTIVE_LAYER in environ and self.defers_to_outer(environ)):
             return self.app(environ, start_response)
         if (
             "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
             and "HTTP_ORIGIN" in environ
-            and environ["REQUEST_METHOD"] == "OPTIONS"
+            and environ.get("REQUEST_METHOD") == "OPTIONS"
         ):
             return self.answer(policy, environ, start_response)
         added = self.added_headers(policy, environ, environ.get("HTTP_ORIGIN"))
@@ -230,25 +236,23 @@ class PreflightMiddleware(CorsLayer):
         finally:
             environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
 
-    def _find(self, environ: WSGIEnvironment) -> Policy | None:
-        find = self._policy
-        if isinstance(find, Policy):  # swapped meanwhile
-            return find
-        policy = find(environ)
-        if policy is not None and not isinstance(policy, Policy):
-            raise TypeError(f"{find!r} returned {policy!r}; it must return a Policy or None")
-        return policy
-
     def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
         key_of = getattr(self._policy, "key_of", None)  # `by_path` has it
         return "any path" if key_of is None else key_of(environ) or "any path"
+
+
+def _call_finder(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
+    policy = find(environ)
+    if policy is not None and not isinstance(policy, Policy):
+        raise TypeError(f"{find!r} returned {policy!r}; it must return a Policy or None")
+    return policy
 
 
 def decorating(start_response: StartResponse, added: HeaderList) -> StartResponse:
     """A ``start_response`` that adds headers to whatever the app answers."""
 
     def start(
-        status: str, headers: Iterable[tuple[str, str]], exc_info: OptExcInfo | None = None, /
+        status: str, headers: Iterable[tuple[str, str]], exc_info: OptExcInfo | None = None
     ) -> Callable[[bytes], object]:
         decorated = decorate(headers, added)
         return start_response(status, decorated) if exc_info is None else start_response(status, decorated, exc_info)

@@ -1,0 +1,159 @@
+"""The state of one app: its policies in force, and how they are replaced while requests run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from weakref import WeakSet
+
+from flask import Flask
+
+from flask_preflight.checks import is_list
+from flask_preflight.config import in_config, read_config
+from flask_preflight.journal import Journal
+from flask_preflight.marks import unreached_marks
+from flask_preflight.policy import Policy, merge
+from flask_preflight.problems import PolicyError
+from flask_preflight.routes import PolicyTable
+
+if TYPE_CHECKING:
+    from flask_preflight.policy import PolicyChanges
+
+# The key in ``app.extensions``
+NAME: Final = "preflight"
+
+Levels: TypeAlias = tuple[Mapping[str, Any], ...]
+
+_NO_ORIGIN: Final = (
+    "No origin is allowed anywhere in this app, so every cross-origin request is refused: write"
+    " Preflight(app, allow_origins=[...]), or set PREFLIGHT_ALLOW_ORIGINS in the configuration."
+)
+
+
+class _Version:
+    """One state of an app's policies. A version is never changed, but the next one is attached to it."""
+
+    def __init__(
+        self, table: PolicyTable, config: Mapping[str, Any], reconfigured: Levels, *, is_settled: bool
+    ) -> None:
+        self.table = table
+        self.config = config
+        self.reconfigured = reconfigured
+        self.is_settled = is_settled  # whether all views have been checked, as the first request does
+
+    def replace(self, new: _Version) -> bool:
+        """Attach *new*; whether no other version came first. Atomic, and without a lock."""
+        return vars(self).setdefault("next", new) is new
+
+
+class AppState:
+    """What the extension knows of one app; kept in ``app.extensions["preflight"]``.
+
+    Changes are made by compare and swap: a change that comes second tries again from the newer version. So nothing here
+    waits, and a signal handler may interrupt anything.
+    """
+
+    def __init__(self, app: Flask, levels: Levels) -> None:
+        """:raises PolicyError: if the app-wide policy is not valid."""
+        self.app = app
+        self.journal = Journal(app)
+        _states.add(self)
+        self._has_warned = False
+        self._levels = levels
+        self._version = self._make_version(())
+
+    def version(self) -> _Version:
+        """The newest version."""
+        version = self._version
+        while "next" in vars(version):
+            version = self._version = vars(version)["next"]
+        return version
+
+    def ensure_table(self) -> PolicyTable:
+        """The policies in force. At the first request, the configuration is read again and all views are checked."""
+        while not (version := self.version()).is_settled:
+            version.replace(self._settle(version))
+        return version.table
+
+    def current_table(self) -> PolicyTable:
+        """The policies in force, or what they would be at a first request now."""
+        version = self.version()
+        return version.table if version.is_settled else self._make_version(version.reconfigured).table
+
+    def warn_of_no_origin(self) -> None:
+        """Log once that no origin is allowed anywhere."""
+        if not self._has_warned:
+            self._has_warned = True
+            self.journal.warn(_NO_ORIGIN)
+
+    def verify(self) -> None:
+        """Check the app as it is now, and warn of what is probably a mistake."""
+        table = self._settle(self.version()).table
+        if table.allows_nothing:
+            self.journal.warn(_NO_ORIGIN)
+        for state in list(_states):  # a module may hold the views of several apps
+            state.version().table.note_reached_marks()
+        modules = {getattr(view, "__module__", "") for view in self.app.view_functions.values()}
+        for mark in unreached_marks({self.app.import_name, *modules}):
+            hint = "Flask does not know the marked object, or a decorator without functools.wraps hides the mark"
+            self.journal.warn(f"{mark.describe()}: no rule of the app leads to it: {hint}.")
+
+    def _settle(self, version: _Version) -> _Version:
+        settled = self._make_version(version.reconfigured, is_settled=True)
+        settled.table.note_reached_marks()
+        settled.table.check()
+        settled.table.handle_options()
+        return settled
+
+    def reconfigure(self, changes: PolicyChanges) -> None:
+        """Add *changes* to those made before. Takes no lock: no URL map is asked, and nothing is logged."""
+        while True:
+            old = self.version()
+            reconfigured = _fold(old.reconfigured, changes)
+            policy = merge(Policy(), old.config, *self._levels, *reconfigured)
+            table = PolicyTable(self.app, policy, self.journal)
+            table.check()
+            if old.replace(_Version(table, old.config, reconfigured, is_settled=old.is_settled)):
+                return
+
+    def _make_version(self, reconfigured: Levels, *, is_settled: bool = False) -> _Version:
+        levels = (*self._levels, *reconfigured)
+        config, problems = read_config(self.app.config)
+        policy = Policy()
+        try:
+            policy = merge(policy, config, *levels)
+        except PolicyError as error:
+            from_config = config.keys() - {name for level in levels for name in level}
+            problems += [in_config(problem) if problem.field in from_config else problem for problem in error.problems]
+        if problems:
+            raise PolicyError(problems)
+        return _Version(PolicyTable(self.app, policy, self.journal), config, reconfigured, is_settled=is_settled)
+
+
+_states: Final[WeakSet[AppState]] = WeakSet()
+
+
+def state_of(app: Flask) -> AppState:
+    """The state of *app*.
+
+    :raises RuntimeError: if the app has no `Preflight`.
+    """
+    state: AppState | None = app.extensions.get(NAME)
+    if state is None:
+        raise RuntimeError(f"{app!r} has no Preflight; call preflight.init_app(app) first")
+    return state
+
+
+def _fold(levels: Levels, changes: Mapping[str, Any]) -> Levels:
+    """*levels* with *changes* on top, as few levels as possible, so that they do not pile up."""
+    if not levels:
+        return (changes,)
+    *others, last = levels
+    folded = dict(last)
+    for name, value in changes.items():
+        if name in last and is_list(value) and ... in value:
+            if not is_list(last[name]):
+                return (*levels, changes)  # "..." over a callable or None is a problem that `merge` reports
+            value = tuple(dict.fromkeys(part for item in value for part in (last[name] if item is ... else (item,))))
+        folded[name] = value
+    return (*others, folded)
