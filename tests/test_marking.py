@@ -102,6 +102,30 @@ def test_a_closure_in_a_marked_method_still_works() -> None:
     assert marked(make("hello").view)() == "hello from Greeter"
 
 
+def test_a_marked_method_is_a_copy_that_later_marks_of_its_class_do_not_reach() -> None:
+    class Views:
+        def view(self) -> str:
+            return ""
+
+    copy = marked(Views().view)
+    assert not hasattr(copy, "__wrapped__")
+    cors_route(max_age=8)(Views.view)
+    app = app_with(("/copy", copy), ("/class", Views().view), methods=["PUT"])
+    assert (max_age(app, path="/copy"), max_age(app, path="/class")) == (MARKED, "8")
+
+
+def test_a_marked_method_keeps_the_marks_of_the_functions_that_it_wraps() -> None:
+    def inner(self: object) -> str:
+        return ""
+
+    class Views:
+        view = loud(inner)
+
+    cors_route(max_age=8)(inner)
+    app = app_with(("/", cors_route(allow_headers=["X-Outer"])(Views().view)), methods=["PUT"])
+    assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", "X-Outer", "8")
+
+
 def test_a_marked_method_may_be_marked_again() -> None:
     app = app_with(("/", cors_route(max_age=8)(marked(Counter(1).view))), methods=["PUT"])
     assert max_age(app) == "8"

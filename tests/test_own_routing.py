@@ -385,6 +385,23 @@ def test_a_converter_that_reconfigures_the_app_does_not_block() -> None:
     assert answers == ["600", "1", "2"]
 
 
+@pytest.mark.parametrize("has_request", [False, True], ids=["new", "with a request object"])
+def test_a_preflight_leaves_the_environ_as_it_was(has_request: bool) -> None:
+    """A request object puts itself into the environ: a cycle that only the garbage collector frees."""
+    app = new_app()
+    app.put("/x")(view(1))
+    environ = create_environ("/x", method="OPTIONS")
+    environ |= {"HTTP_ORIGIN": PAGE, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT"}
+    if has_request:
+        environ["werkzeug.request"] = Request({**environ})
+    before = {**environ}
+    statuses: list[str] = []
+    app(environ, lambda status, *_: statuses.append(status) or bytes)  # type: ignore[func-returns-value]
+    assert statuses == ["204 No Content"]
+    assert environ.keys() == before.keys()
+    assert all(environ[key] is value for key, value in before.items())
+
+
 def test_a_preflight_leaves_nothing_behind_but_its_answer() -> None:
     """No result of routing is kept, so the memory does not grow with what strangers send."""
     app = new_app()

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from flask.views import MethodView
 from numbered_views import new_app, view
-from pages import PAGE, REFUSED, Answer, granted, preflight, send
+from pages import PAGE, REFUSED, Answer, granted, preflight, readable, send
 from werkzeug.routing import Rule
 
 from flask_preflight import Preflight, cors_exempt, cors_route
@@ -62,6 +62,18 @@ def test_flask_converts_methods_to_upper_case_and_so_does_the_choice_of_the_poli
     app = new_app()
     app.put("/folder/")(view(1))
     assert send(app, "pUt", "/folder") == send(app, "PUT", "/folder")
+
+
+def test_head_in_another_case_has_the_policy_of_get() -> None:
+    class Data(MethodView):
+        @cors_route(expose_headers=["X-Get"])
+        def get(self) -> str:
+            return ""
+
+    app = new_app()
+    app.add_url_rule("/folder/", view_func=Data.as_view("data"))
+    for path, status in (("/folder/", 200), ("/folder", 308)):
+        assert send(app, "hEAD", path)[:2] == (status, readable(expose="X-Get"))
 
 
 def test_a_rule_names_only_methods_whose_views_have_an_equal_policy() -> None:
