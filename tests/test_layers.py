@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import Flask, abort
+from flask import Flask, abort, has_request_context, request
 from pages import PAGE, Answer, granted, preflight, readable, send
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -166,3 +166,44 @@ def test_an_outer_middleware_learns_of_the_exemption_of_nothing_inside() -> None
     outer = PreflightMiddleware(app, OUTER)
     assert preflight(outer, "PUT", "/exempt") == granted("PUT", max_age="5")
     assert send(outer, "PUT", "/exempt") == Answer(200, readable(expose="X-Outer"), "exempt")
+
+
+def test_a_middleware_inside_may_open_a_request_context_for_a_preflight() -> None:
+    app = new_app()
+    inner: Any = app.wsgi_app
+    paths: list[str] = []
+
+    def middleware(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        with app.request_context(environ):
+            paths.append(request.path)
+        assert not has_request_context()
+        return inner(environ, start_response)
+
+    vars(app)["wsgi_app"] = middleware
+    Preflight(app, allow_origins=[PAGE])
+    assert preflight(app, "PUT", "/") == granted("GET, HEAD, OPTIONS, PUT")
+    assert send(app, "PUT", "/") == Answer(200, readable(), "here")
+    assert paths == ["/", "/"]
+
+
+def test_a_preflight_that_a_middleware_inside_answers_leaves_no_trace() -> None:
+    """Flask was not reached. A context that is made by hand afterwards is an ordinary one."""
+    app = new_app()
+    inner: Any = app.wsgi_app
+
+    def middleware(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        if environ["REQUEST_METHOD"] != "OPTIONS":
+            return inner(environ, start_response)
+        start_response("401 Unauthorized", [("Content-Type", "text/plain")])
+        return [b"no"]
+
+    vars(app)["wsgi_app"] = middleware
+    Preflight(app, allow_origins=[PAGE])
+    assert preflight(app, "PUT", "/") == granted("GET, HEAD, OPTIONS, PUT")
+    headers = {"Origin": PAGE, "Access-Control-Request-Method": "PUT"}
+    context = app.test_request_context("/", method="OPTIONS", headers=headers)
+    context.push()
+    try:
+        assert (request.path, app.full_dispatch_request().headers.get("Allow") is not None) == ("/", True)
+    finally:
+        context.pop()
