@@ -22,7 +22,7 @@ from blinker import Namespace
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts
 from flask_preflight.explain import describe_error, escape, explain, nearest_origin, refusal_line
 from flask_preflight.origin import DEFAULT_PORTS, parse_origin
-from flask_preflight.policy import Policy
+from flask_preflight.policy import NotABool, Policy
 
 if TYPE_CHECKING:
     from blinker import NamedSignal
@@ -175,7 +175,8 @@ class Journal:
     def log_failure(self, what: str, error: Exception) -> None:
         """Log that the user's own code raised *error*, with its traceback and its file and line."""
         frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-        place = next((frame for frame in reversed(frames) if _is_users(frame[0])), None)
+        place = error.place if isinstance(error, NotABool) else None
+        place = place or next((frame for frame in reversed(frames) if _is_users(frame[0])), None)
         where = f", at {place[0]}:{place[1]}" if place else ""
         text = f"{what}{where}: {describe_error(error)}"
         exc_info = (type(error), error, error.__traceback__)

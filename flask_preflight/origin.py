@@ -17,8 +17,6 @@ from functools import cache
 from ipaddress import IPv6Address
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final, overload
 
-from publicsuffixlist import PublicSuffixList
-
 from flask_preflight import fetch
 
 # https://url.spec.whatwg.org/#special-scheme, without "file", whose origins are opaque
@@ -271,6 +269,7 @@ def _is_on_public_suffix(text: str) -> bool:
 
 @cache
 def _load_public_suffixes() -> Callable[[str], str | None]:
-    # Loaded when first needed: the list takes some megabytes and a tenth of a second. The module is imported with this
-    # one, because an import takes a lock, which a fork may leave locked.
+    # Loaded when first needed: the list takes some megabytes and a tenth of a second.
+    from publicsuffixlist import PublicSuffixList
+
     return PublicSuffixList().publicsuffix

@@ -325,13 +325,19 @@ def _splice(value: object, inherited: object) -> object:
     return [spliced for item in items for spliced in (inherited if item is ... else (item,))]
 
 
+class NotABool(TypeError):
+    """A callable has returned something else. *place* is the file and line of the callable, if it is a function."""
+
+    def __init__(self, allowed: OriginCallable, verdict: object) -> None:
+        super().__init__(f"allow_origins returned {type(verdict).__name__}, not bool")
+        code = getattr(allowed, "__code__", None)
+        self.place: tuple[str, int] | None = (code.co_filename, code.co_firstlineno) if code else None
+
+
 def _call(allowed: OriginCallable, origin: str, environ: dict[str, Any] | None) -> bool:
     verdict: object = allowed(origin, {} if environ is None else environ)
     if isinstance(verdict, bool):
         return verdict
     if isinstance(verdict, CoroutineType):
         verdict.close()  # otherwise Python warns that it was never awaited
-    code = getattr(allowed, "__code__", None)
-    place = f" (at {code.co_filename}:{code.co_firstlineno})" if code else ""
-    name = getattr(allowed, "__qualname__", type(allowed).__name__)
-    raise TypeError(f"{name}{place} returned {type(verdict).__name__}, not bool")
+    raise NotABool(allowed, verdict)

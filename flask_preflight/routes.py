@@ -19,7 +19,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, RequestRedirect, Rule
 
 from flask_preflight import fetch
-from flask_preflight.engine import Reason, allows_method, flaw_of_method
+from flask_preflight.engine import Reason, flaw_of_method
 from flask_preflight.journal import Journal
 from flask_preflight.marks import Mark, ViewMarks, place_of_view
 from flask_preflight.policy import Policy, merge
@@ -63,10 +63,6 @@ class _Found(NamedTuple):
     rule: Rule
     adapter: MapAdapter
     path: str | None
-
-
-class _LeadsElsewhere(NotFound):
-    """A redirect leads out of the host or the mount, or too far."""
 
 
 class PolicyTable:
@@ -181,9 +177,6 @@ class PolicyTable:
             # without the method itself, which a converter of the app's own may have raised as well
             methods = {name for name in error.valid_methods or () if name != method.upper()}
             return RouteMatch(self.app_wide.narrow(methods), reason=Reason.METHOD_NOT_ROUTED)
-        except _LeadsElsewhere:  # other methods of this URL may lead to views
-            methods = {method} if allows_method(self.app_wide, method) or self.app_wide.allow_methods is None else set()
-            return RouteMatch(self.app_wide.narrow(methods))
         except HTTPException:
             # no such URL or host: the page should be able to read Flask's answer
             is_any = self.app_wide.allow_methods is None
@@ -290,7 +283,7 @@ class PolicyTable:
                 return _Found(adapter.match(path, method, return_rule=True)[0], adapter, path)
             except RequestRedirect as redirect:
                 path = _path_within(adapter, redirect.new_url)
-        raise _LeadsElsewhere
+        raise NotFound
 
     def _bind(self, environ: WSGIEnvironment) -> MapAdapter:
         before = environ.get(_WERKZEUG_REQUEST)
@@ -310,10 +303,10 @@ def _path_within(adapter: MapAdapter, url: str) -> str:
     try:
         target = urlsplit(url)
     except ValueError:  # an invalid host, taken from the request
-        raise _LeadsElsewhere from None
+        raise NotFound from None
     path = unquote(target.path, errors="replace")
     if target.netloc.lower() != adapter.get_host(None) or not f"{path}/".startswith(adapter.script_name):
-        raise _LeadsElsewhere
+        raise NotFound
     return path[len(adapter.script_name) - 1 :]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakSet
 
+import publicsuffixlist  # noqa: F401 - `reconfigure` may need it, and a fork may leave the lock of an import locked
 from flask import Flask
 
 from flask_preflight.checks import is_list
@@ -57,10 +58,10 @@ class AppState:
         """:raises PolicyError: if the app-wide policy is not valid."""
         self.app = app
         self.journal = Journal(app)
-        _states.add(self)
         self._has_warned = False
         self._levels = levels
         self._version = self._make_version(())
+        _states.add(self)
 
     def version(self) -> _Version:
         """The newest version."""

@@ -236,7 +236,9 @@ def test_a_signal_handler_reconfigures_whatever_it_interrupts(
         preflight, app = marked_app(4)
         with handling(signal.SIGUSR1, functools.partial(add_exposed, preflight, app, "X-Signal")):
             raise_signal = functools.partial(signal.raise_signal, signal.SIGUSR1)
-            lines_until(functools.partial(run, preflight, app), stop, raise_signal)
+            lines = lines_until(functools.partial(run, preflight, app), stop, raise_signal)
+        if lines < stop:  # `verify` looks at all apps that are alive, so its lines are not always as many
+            break
         assert exposed(app) == kept, f"interrupted at line {stop}"
 
 

@@ -36,10 +36,12 @@ LAYERS = {
     "paths": ("policy", ""),
     # Flask
     "marks": ("policy", "flask"),
-    "routes": ("problems policy engine journal marks", "flask werkzeug"),
+    "routes": ("fetch problems policy engine journal marks", "flask werkzeug"),
     "door": ("wsgi routes", "flask"),
     "config": ("problems policy", ""),
-    "extension": ("problems policy engine responses journal wsgi marks routes door config", "flask werkzeug"),
+    "state": ("problems checks policy journal marks routes config", "flask publicsuffixlist"),
+    "layer": ("problems policy engine responses journal wsgi routes door state", "flask werkzeug"),
+    "extension": ("policy config state layer", "flask"),
     # The judge of the tests knows only the standard's words, and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),
     "pytest_plugin": ("browser", "pytest"),

@@ -883,8 +883,21 @@ class Judge:
             if path is None or hops == MOST_HOPS:
                 return answer, self.no_route(ask)._replace(hops=hops, reaches_flask=door is not None)
             hops += 1
-            reached = send(flask, {**environ, "PATH_INFO": path})
-        return answer, self.verdict(ask, reached)._replace(hops=hops, reaches_flask=door is not None)
+            environ = {**environ, "PATH_INFO": path}
+            reached = send(flask, environ)
+        verdict = self.verdict(ask, reached)._replace(hops=hops, reaches_flask=door is not None)
+        if verdict.what == "view" and verdict.policy is not None:
+            kept = [name for name in verdict.methods if self.keeps_policy(verdict.policy, ask, environ, name)]
+            verdict = verdict._replace(methods=frozenset(kept))
+        return answer, verdict
+
+    def keeps_policy(self, policy: Changes, ask: Ask, environ: WSGIEnvironment, method: str) -> bool:
+        """Whether *method* reaches a view of this policy at the same URL, where another rule may handle it."""
+        if method in {"GET", "HEAD", "POST", "OPTIONS", ask.method.upper()}:
+            return True
+        reached = send(self.twin.door.app, {**environ, "REQUEST_METHOD": method})
+        endpoint, view = reached.headers.get("X-Endpoint"), reached.headers.get("X-View")
+        return endpoint is not None and is_same(self.policy_of(endpoint, view, method)[0], policy)
 
     def path_within(self, environ: WSGIEnvironment, location: str) -> str | None:
         """The path of a redirect below the mount, if host and mount are those of *environ*, as Flask reads them."""
