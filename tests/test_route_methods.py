@@ -101,6 +101,14 @@ def test_a_rule_names_only_methods_whose_views_have_an_equal_policy() -> None:
     assert preflight(app, "PUT", "/") == granted("POST, PUT", max_age="1")
 
 
+def test_a_rule_does_not_name_methods_that_an_earlier_rule_of_the_url_handles() -> None:
+    app = new_app()
+    app.route("/x", methods=["PUT", "DELETE"])(view(1))
+    app.route("/x", methods=["PATCH", "PUT"])(view(2))
+    assert preflight(app, "PUT", "/x") == granted("DELETE, OPTIONS, PUT", max_age="1")
+    assert preflight(app, "PATCH", "/x") == granted("OPTIONS, PATCH", max_age="2")
+
+
 def test_a_rule_for_any_method_names_only_the_requested_one() -> None:
     app = new_app()
     app.url_map.add(Rule("/any", endpoint="any"))
