@@ -117,7 +117,8 @@ def _check_debug(debug: bool | None) -> bool | None:
 
 def _unwrap_app(app: object) -> Flask:
     """The app behind *app*, which may be a proxy such as `flask.current_app`."""
-    app = app._get_current_object() if hasattr(app, "_get_current_object") else app
+    unwrap = getattr(app, "_get_current_object", None)
+    app = app if unwrap is None else unwrap()
     if isinstance(app, Flask):
         return app
     if isinstance(app, Blueprint):

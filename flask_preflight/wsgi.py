@@ -18,6 +18,7 @@ from flask_preflight.policy import Policy
 from flask_preflight.responses import (
     REFUSAL,
     Answer,
+    Responses,
     decorate,
     make_answer,
     responses_of,
@@ -68,7 +69,7 @@ class CorsLayer:
         self, policy: Policy, environ: WSGIEnvironment, start_response: StartResponse, route: Any = None
     ) -> Iterable[bytes]:
         """Answer a preflight under *policy*. *route* is what the edge knows of the request's route."""
-        responses = policy.responses or responses_of(policy)
+        responses: Responses = policy.responses or responses_of(policy)
         if responses.asks:
             return respond(self.answer_in_full(policy, environ, route), start_response)
         headers = responses.grant(environ)
@@ -94,15 +95,16 @@ class CorsLayer:
         self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any = None
     ) -> HeaderList:
         """What to add to the response to an actual request of *origin*."""
-        responses = policy.responses or responses_of(policy)
+        responses: Responses = policy.responses or responses_of(policy)
         if origin is None:
             return responses.others
-        headers = None if responses.asks else responses.actual(origin)
-        if headers is responses.others and not responses.is_public:
-            if not (self.debug or journal.request_refused.receivers or journal.tells_refusals(environ)):
+        if not responses.asks:
+            headers = responses.actual(origin)
+            if headers is responses.others and not responses.is_public:
+                if not (self.debug or journal.request_refused.receivers or journal.tells_refusals(environ)):
+                    return headers
+            elif not journal.request_allowed.receivers:
                 return headers
-        elif headers is not None and not journal.request_allowed.receivers:
-            return headers
         return self.added_in_full(policy, environ, origin, route)
 
     def added_in_full(self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any) -> HeaderList:
