@@ -52,6 +52,11 @@ def tells_refusals(environ: dict[str, Any]) -> bool:
     return REFUSALS in environ or logger.isEnabledFor(logging.INFO)
 
 
+def logs_refusals(*, debug: bool) -> bool:
+    """Whether refusals are logged: in debug mode as WARNING, otherwise as INFO."""
+    return logger.isEnabledFor(logging.WARNING if debug else logging.INFO)
+
+
 def counts_as_refusal(facts: RequestFacts) -> bool:
     """Whether a refused actual request matters to a page.
 
@@ -157,8 +162,7 @@ class Journal:
 
     def _log_refusal(self, told: Told) -> None:
         decision, facts = told.decision, told.facts
-        level = logging.WARNING if told.debug else logging.INFO
-        if decision.reason is None or not logger.isEnabledFor(level):
+        if decision.reason is None or not logs_refusals(debug=told.debug):
             return
         near = decision.reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(told.policy, facts.origin or "")
         cause = (decision.reason, told.rule, near[0] if near else None)
@@ -170,6 +174,7 @@ class Journal:
         )
         origin = escape(facts.origin or "")[1:-1]
         extra = {"cors_reason": decision.reason.value, "cors_origin": origin, "cors_rule": told.rule}
+        level = logging.WARNING if told.debug else logging.INFO
         self._log(level, cause, text, is_limited=not told.debug, extra=extra)
 
     def log_failure(self, what: str, error: Exception) -> None:

@@ -1,9 +1,9 @@
 """A policy's decisions in WSGI's form: whole answers to preflights, and headers for the app's responses.
 
-Both edges call the same functions: `answer_preflight` and `response_headers` for a policy whose origins are listed, and
-`decorate` to add headers to a response. One thing is kept between requests: the part of a granted answer that does not
-depend on the origin, in one `functools.lru_cache` for each policy, keyed by the exact method and header names. The
-origin is looked up first. No origin and no refusal is stored.
+Both edges use the same two: the `Responses` of a policy, which are look-ups, and `decorate`, which adds headers to a
+response. A granted answer depends on the origin, and under ``*`` on the method and the header names. The origin is
+looked up first. The rest is kept in one `functools.lru_cache` for each policy, keyed by the exact method and header
+names. No origin and no refusal is stored.
 """
 
 from __future__ import annotations
@@ -33,11 +33,9 @@ if TYPE_CHECKING:
 _MOST_KEPT: Final = 64
 _LONGEST_KEY: Final = 256
 
-
 # So short a list of header names has not too many commas
 _SHORT: Final = MAX_REQUEST_HEADERS_COUNT
 _TAB_OR_SPACE: Final = fetch.TAB_OR_SPACE
-
 
 # Status line, headers and body of a response
 Answer: TypeAlias = tuple[str, Iterable[tuple[str, str]], tuple[bytes, ...]]

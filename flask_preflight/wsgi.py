@@ -33,7 +33,6 @@ PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 # Here a layer tells the layers inside it that it acts on this request: (layer, what it knows of the request)
 ACTIVE_LAYER: Final = "flask_preflight.active_layer"
 
-
 _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
 
 
@@ -136,7 +135,8 @@ class CorsLayer:
         raise NotImplementedError
 
     def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> None:
-        rule = self.rule_of(facts.environ or {}, policy, route) if decision.reason else ""
+        is_logged = decision.reason is not None and journal.logs_refusals(debug=self.debug)
+        rule = self.rule_of(facts.environ or {}, policy, route) if is_logged else ""
         self.journal.tell(Told(policy, facts, decision, rule, self.debug))
 
     # -- stacking ---------------------------------------------------------------------------
@@ -225,11 +225,7 @@ class PreflightMiddleware(CorsLayer):
         policy = found if isinstance(found, Policy) else _call_finder(found, environ)
         if policy is None or (ACTIVE_LAYER in environ and self.defers_to_outer(environ)):
             return self.app(environ, start_response)
-        if (
-            "HTTP_ACCESS_CONTROL_REQUEST_METHOD" in environ
-            and "HTTP_ORIGIN" in environ
-            and environ.get("REQUEST_METHOD") == "OPTIONS"
-        ):
+        if is_preflight(environ):
             return self.answer(policy, environ, start_response)
         added = self.added_headers(policy, environ, environ.get("HTTP_ORIGIN"))
         environ[ACTIVE_LAYER] = (self, None)
