@@ -9,9 +9,10 @@ from flask import Flask
 from flask.views import MethodView
 from numbered_views import new_app, view
 from pages import PAGE, REFUSED, Answer, granted, preflight, readable, send
-from werkzeug.routing import Rule
+from werkzeug.routing import IntegerConverter, Rule
 
 from flask_preflight import Preflight, cors_exempt, cors_route
+from flask_preflight.browser import Browser, CORSError
 
 # PEP 3333 allows any method, but the checker in `wsgiref.validate` warns of unknown ones.
 pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
@@ -107,6 +108,50 @@ def test_a_rule_does_not_name_methods_that_an_earlier_rule_of_the_url_handles() 
     app.route("/x", methods=["PATCH", "PUT"])(view(2))
     assert preflight(app, "PUT", "/x") == granted("DELETE, OPTIONS, PUT", max_age="1")
     assert preflight(app, "PATCH", "/x") == granted("OPTIONS, PATCH", max_age="2")
+
+
+def test_a_cached_preflight_lets_no_method_of_another_rule_through() -> None:
+    """Browsers cache the methods of an answer for the whole URL. Only the admin's pages may send PUT to this one."""
+    admin = "https://admin.com"
+    app = new_app(protected=False)
+    app.route("/items/<name>", methods=["GET", "PUT"])(lambda name: "item")
+    app.put("/items/special", endpoint="special")(cors_route(allow_origins=[admin])(lambda: "special"))
+    Preflight(app, allow_origins=[PAGE], allow_headers=["X-A"])
+    browser = Browser(app, PAGE)
+    for path, may_put in (("/items/other", True), ("/items/special", False)):
+        url = f"https://backend.com{path}"
+        assert browser.fetch(url, headers={"X-A": "1"}).data == b"item"  # its preflight is cached now
+        if may_put:
+            assert browser.fetch(url, "PUT").data == b"item"
+        else:
+            with pytest.raises(CORSError):
+                browser.fetch(url, "PUT")
+    assert [(each.method, each.url.rpartition("/")[2]) for each in browser.exchanges] == [
+        ("OPTIONS", "other"),
+        ("GET", "other"),
+        ("PUT", "other"),
+        ("OPTIONS", "special"),
+        ("GET", "special"),
+        ("OPTIONS", "special"),
+    ]
+    assert Browser(app, admin).fetch("https://backend.com/items/special", "PUT").data == b"special"
+
+
+class Failing(IntegerConverter):
+    def to_python(self, value: str) -> int:
+        raise LookupError(value)
+
+
+@pytest.mark.parametrize("allow_methods", [None, "*", ["DELETE", "GET", "PATCH", "PUT"]], ids=str)
+def test_a_method_whose_rule_cannot_be_found_is_not_named(allow_methods: Any) -> None:
+    app = new_app(protected=False)
+    app.url_map.converters["failing"] = Failing
+    app.route("/<x>", methods=["GET", "PUT", "DELETE", "PATCH"])(lambda x: "")
+    app.put("/<failing:x>", endpoint="put")(lambda x: "")
+    app.add_url_rule("/<int:x>", "away", methods=["DELETE"], redirect_to="/elsewhere")
+    Preflight(app, allow_origins=[PAGE], allow_methods=allow_methods)
+    without_options = "GET, HEAD" if isinstance(allow_methods, list) else "GET, HEAD, OPTIONS"
+    assert preflight(app, "GET", "/1") == granted(f"{without_options}, PATCH")
 
 
 def test_a_rule_for_any_method_names_only_the_requested_one() -> None:

@@ -16,7 +16,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.routing import MapAdapter, Rule
 from werkzeug.test import create_environ, run_wsgi_app
 
-from flask_preflight import Preflight, cors_blueprint
+from flask_preflight import Preflight, cors_blueprint, cors_exempt
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -68,6 +68,38 @@ def methods_split_within_one_view() -> Flask:
     names = ["GET", "HEAD", "PUT", "PATCH", "POST", "PROPFIND"]
     app.add_url_rule("/data", view_func=Data.as_view("data"), methods=names)
     return app
+
+
+def rules_that_overlap() -> Flask:
+    """Werkzeug prefers fixed parts to variables, and of equal rules the first. No rule is alone at its URL."""
+
+    @numbered(1)
+    class Data(MethodView):
+        def get(self, name: str) -> str:
+            return "1"
+
+        put = delete = get
+
+    app = new_app()
+    everything: dict[str, Any] = {"methods": ["GET", "PUT", "DELETE"]}
+    app.add_url_rule("/items/<name>", "items", view(1), **everything)
+    app.add_url_rule("/class/<name>", "class", Data.as_view("class"), **everything)
+    app.add_url_rule("/slot/<name>/", "slot", view(1), **everything)
+    app.add_url_rule("/number/<name>", "name", view(1), **everything)
+    app.add_url_rule("/number/<int:n>", "number", view(2), methods=["PUT"])
+    for prefix in ("/items", "/class"):
+        for path, function in {"special": view(2), "equal": view(1), "app-wide": lambda: "", "exempt": exempt}.items():
+            app.add_url_rule(f"{prefix}/{path}", f"{prefix}{path}", function, methods=["PUT"])
+    app.add_url_rule("/slot/special/", "special", view(2), methods=["PUT"])
+    app.add_url_rule("/twice", "first", view(1), methods=["GET", "PUT"])
+    app.add_url_rule("/twice", "second", view(2), methods=["PUT", "DELETE", "PATCH"])
+    app.add_url_rule("/twice", "third", view(2), methods=["PATCH", "DELETE", "PROPFIND"])
+    return app
+
+
+@cors_exempt
+def exempt() -> str:
+    return ""
 
 
 def converters() -> Flask:
@@ -409,6 +441,35 @@ TABLE: dict[Callable[[], WSGIApplication], list[Row]] = {
         Row("POST /data", APP_WIDE, "OPTIONS, POST"),
         Row("PROPFIND /data", 4, "PROPFIND"),
         Row("DELETE /data", APP_WIDE, "", 405),
+    ],
+    rules_that_overlap: [
+        Row("GET /items/other", 1, "DELETE, GET, HEAD, OPTIONS, PUT"),
+        Row("PUT /items/other", 1, "DELETE, GET, HEAD, OPTIONS, PUT"),
+        *(
+            row
+            for prefix in ("/items", "/class")
+            for row in [
+                Row(f"GET {prefix}/special", 1, "DELETE, GET, HEAD, OPTIONS"),
+                Row(f"DELETE {prefix}/special", 1, "DELETE, GET, HEAD, OPTIONS"),
+                Row(f"PUT {prefix}/special", 2, "OPTIONS, PUT"),
+                Row(f"GET {prefix}/equal", 1, "DELETE, GET, HEAD, OPTIONS, PUT"),
+                Row(f"PUT {prefix}/equal", 1, "OPTIONS, PUT"),
+                Row(f"GET {prefix}/app-wide", 1, "DELETE, GET, HEAD, OPTIONS"),
+                Row(f"PUT {prefix}/app-wide", APP_WIDE, "OPTIONS, PUT"),
+                Row(f"GET {prefix}/exempt", 1, "DELETE, GET, HEAD, OPTIONS"),
+            ]
+        ),
+        Row("GET /slot/other", 1, "DELETE, GET, HEAD, OPTIONS, PUT", 308),
+        Row("GET /slot/special", 1, "DELETE, GET, HEAD, OPTIONS", 308),
+        Row("PUT /slot/special", 2, "OPTIONS, PUT", 308),
+        Row("GET /number/one", 1, "DELETE, GET, HEAD, OPTIONS, PUT"),
+        Row("GET /number/1", 1, "DELETE, GET, HEAD, OPTIONS"),
+        Row("PUT /number/1", 2, "OPTIONS, PUT"),
+        Row("GET /twice", 1, "GET, HEAD, OPTIONS, PUT"),
+        Row("PUT /twice", 1, "GET, HEAD, OPTIONS, PUT"),
+        Row("PATCH /twice", 2, "DELETE, OPTIONS, PATCH"),
+        Row("DELETE /twice", 2, "DELETE, OPTIONS, PATCH"),
+        Row("PROPFIND /twice", 2, "DELETE, OPTIONS, PATCH, PROPFIND"),
     ],
     converters: [
         Row("PUT /c/5", 1, "OPTIONS, PUT"),
