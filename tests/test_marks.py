@@ -168,6 +168,28 @@ def callable_object(mark: Marking) -> View_:
     return mark(Callable_())
 
 
+def called_method_of_an_object(mark: Marking) -> View_:
+    class Callable_:
+        @mark
+        def __call__(self) -> str:
+            return "here"
+
+    return Callable_()
+
+
+def inherited_called_method_of_an_object(mark: Marking) -> View_:
+    class Base:
+        @loud
+        @mark
+        def __call__(self) -> str:
+            return "here"
+
+    class Callable_(Base):
+        pass
+
+    return loud(partial(Callable_()))
+
+
 def view_class(mark: Marking) -> View_:
     @mark
     class Data(View):
@@ -181,6 +203,48 @@ def dispatching_function(mark: Marking) -> View_:
     class Data(View):
         @mark
         def dispatch_request(self) -> str:
+            return "here"
+
+    return Data.as_view("data")
+
+
+def dispatching_function_beside_helpers(mark: Marking) -> View_:
+    """Flask does not call the methods ``get`` and ``put`` of a plain view."""
+
+    class Data(View):
+        @mark
+        def dispatch_request(self) -> str:
+            return self.put()
+
+        def get(self) -> str:
+            return "here"
+
+        put = get
+
+    return Data.as_view("data")
+
+
+def dispatching_function_of_methods(mark: Marking) -> View_:
+    class Data(MethodView):
+        @mark
+        def dispatch_request(self, **values: Any) -> Any:
+            return super().dispatch_request(**values)
+
+        def put(self) -> str:
+            return "here"
+
+    return Data.as_view("data")
+
+
+def inherited_dispatching_function(mark: Marking) -> View_:
+    class Base(MethodView):
+        @loud
+        @mark
+        def dispatch_request(self, **values: Any) -> Any:
+            return super().dispatch_request(**values)
+
+    class Data(Base):
+        def put(self) -> str:
             return "here"
 
     return Data.as_view("data")
@@ -301,8 +365,13 @@ KINDS: list[Kind] = [
     class_method,
     static_method,
     callable_object,
+    called_method_of_an_object,
+    inherited_called_method_of_an_object,
     view_class,
     dispatching_function,
+    dispatching_function_beside_helpers,
+    dispatching_function_of_methods,
+    inherited_dispatching_function,
     base_class,
     method_of_mixin,
     view_class_later,
@@ -597,6 +666,81 @@ def test_the_innermost_mark_decides(
     answer = preflight(app, "PUT", "/")
     assert answer.cors.get("Access-Control-Max-Age", EXEMPT) == expected
     assert bool(send(app, "PUT", "/").cors) is (expected != EXEMPT)
+
+
+Mark = Callable[[Any], Any]
+
+
+def marks_everything(on_dispatch: Mark, on_get: Mark, on_put: Mark) -> tuple[type[View], type[View]]:
+    """A plain view, and a view of methods, with the same names and marks."""
+
+    class Plain(View):
+        @on_dispatch
+        def dispatch_request(self) -> str:
+            return ""
+
+        @on_get
+        def get(self) -> str:
+            return ""
+
+        @on_put
+        def put(self) -> str:
+            return ""
+
+    class Methods(MethodView):
+        @on_dispatch
+        def dispatch_request(self, **values: Any) -> Any:
+            return super().dispatch_request(**values)
+
+        @on_get
+        def get(self) -> str:
+            return ""
+
+        @on_put
+        def put(self) -> str:
+            return ""
+
+    return Plain, Methods
+
+
+def unmarked(view: Some) -> Some:
+    return view
+
+
+def adds(name: str) -> Mark:
+    return cors_route(allow_headers=[..., name])
+
+
+# the marks of dispatch_request, get and put; what a plain view allows, and what GET and PUT of a view of methods allow
+DISPATCHES: list[Any] = [
+    pytest.param((unmarked, unmarked, unmarked), "", "", "", id="none"),
+    pytest.param((adds("X-D"), unmarked, unmarked), "X-D", "X-D", "X-D", id="dispatch_request"),
+    pytest.param((unmarked, unmarked, adds("X-P")), "", "", "X-P", id="put"),
+    pytest.param((adds("X-D"), unmarked, adds("X-P")), "X-D", "X-D", "X-D, X-P", id="dispatch_request and put"),
+    pytest.param((adds("X-D"), adds("X-G"), adds("X-P")), "X-D", "X-D, X-G", "X-D, X-P", id="all"),
+    pytest.param((cors_exempt, unmarked, unmarked), None, None, None, id="dispatch_request exempt"),
+    pytest.param((cors_exempt, unmarked, adds("X-P")), None, None, "X-P", id="dispatch_request exempt, put marked"),
+    pytest.param((adds("X-D"), unmarked, cors_exempt), "X-D", "X-D", None, id="dispatch_request marked, put exempt"),
+    pytest.param((unmarked, cors_exempt, unmarked), "", None, "", id="get exempt"),
+]
+
+
+@pytest.mark.parametrize(("marks", "of_plain", "of_get", "of_put"), DISPATCHES)
+def test_marks_of_dispatch_request_count_outside_of_those_of_methods(
+    marks: tuple[Mark, Mark, Mark], of_plain: str | None, of_get: str | None, of_put: str | None
+) -> None:
+    """Flask calls ``dispatch_request``, which calls the method. In a plain view it calls no other method."""
+    plain, methods = marks_everything(*marks)
+    rules = {"/plain": plain.as_view("plain"), "/methods": methods.as_view("methods")}
+    app = app_with(*rules.items(), methods=["GET", "PUT"])
+    expected = {"/plain": [of_plain] * 3, "/methods": [of_get, of_get, of_put]}
+    for path, allowed in expected.items():
+        answers = [preflight(app, method, path) for method in ("GET", "HEAD", "PUT")]
+        names = [answer.cors.get("Access-Control-Allow-Headers") for answer in answers]
+        assert names == [name if name is None else ", ".join(filter(None, ["Content-Type", name])) for name in allowed]
+        assert [bool(send(app, method, path).cors) for method in ("GET", "PUT")] == [
+            name is not None for name in allowed[1:]
+        ]
 
 
 # ---------------------------------------------------------------------------------------
