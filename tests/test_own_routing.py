@@ -14,6 +14,7 @@ import pytest
 from flask import Flask, Request, abort
 from numbered_views import APP_WIDE, Row, at, check, new_app, numbered, view
 from pages import PAGE, REFUSED, VARY_PREFLIGHT, Answer, granted, preflight, readable, send
+from werkzeug.exceptions import MethodNotAllowed
 from werkzeug.routing import BaseConverter, Map, MapAdapter, Rule, Submount, ValidationError
 from werkzeug.test import create_environ, run_wsgi_app
 
@@ -85,6 +86,33 @@ def test_routing_that_fails_refuses_the_preflight_and_is_logged_with_its_place(
     assert first <= int(message[2]) < first + len(lines)
     assert record.exc_info is not None
     assert send(app, "PUT", path)[:2] == (500, readable())
+
+
+class Forbidding(BaseConverter):
+    """Says itself which methods there are, and may name the requested one."""
+
+    def to_python(self, value: str) -> str:
+        raise MethodNotAllowed(valid_methods=value.split(",") if value != "none" else None)
+
+
+@pytest.mark.parametrize(
+    ("valid", "others"),
+    [
+        pytest.param("PUT", "nothing", id="the requested one"),
+        pytest.param("PUT,GET,HEAD", "GET, HEAD", id="the requested one beside others"),
+        pytest.param("GET", "GET", id="another one"),
+        pytest.param("none", "nothing", id="not said"),
+    ],
+)
+def test_a_converter_that_allows_no_method_refuses_whatever_it_names(valid: str, others: str) -> None:
+    app = new_app()
+    app.url_map.converters["forbidding"] = Forbidding
+    app.put("/<forbidding:x>")(view(1))
+    assert preflight(app, "PUT", f"/{valid}") == REFUSED
+    assert send(app, "PUT", f"/{valid}")[:2] == (405, readable())
+    app.debug = True
+    why = f"This URL has no route for 'PUT'; there are {others}."
+    assert preflight(app, "PUT", f"/{valid}").cors["CORS-Refused"] == f"method-not-routed; {why}"
 
 
 def test_bad_methods_are_refused_before_routing(caplog: pytest.LogCaptureFixture) -> None:
