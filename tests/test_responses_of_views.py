@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask, Response, abort, redirect, request
-from numbered_views import Row, check, new_app, numbered, view
+from flask.sessions import SecureCookieSessionInterface
+from numbered_views import APP_WIDE, Row, check, new_app, numbered, view
 from pages import PAGE, VARY, Answer, granted, preflight, readable, send
-from test_routes import TABLE, blueprints, methods_split_within_one_view, redirects, slashes
+from test_routes import (
+    TABLE,
+    blueprints,
+    builds_environ,
+    copies_environ,
+    methods_split_within_one_view,
+    moves_prefix,
+    redirects,
+    slashes,
+)
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.test import create_environ
 
@@ -81,6 +91,47 @@ def test_an_origin_that_the_app_changes_does_not_count() -> None:
     assert send(app, "GET", "/x", origin=None) == Answer(200, VARY, "x")
     for _ in range(2):
         assert send(app, "GET", "/x") == Answer(200, readable(), "x")
+
+
+class NoSessions(SecureCookieSessionInterface):
+    def open_session(self, app: Flask, request: Any) -> Any:
+        raise OSError("the store of sessions is down")
+
+
+@pytest.mark.parametrize(
+    ("path", "owner"),
+    [
+        pytest.param("/1", 1, id="a view"),
+        pytest.param("/2", 2, id="another view"),
+        pytest.param("/3", 3, id="a redirect"),
+        pytest.param("/missing", APP_WIDE, id="no route"),
+    ],
+)
+@pytest.mark.parametrize("middleware", [None, moves_prefix, copies_environ, builds_environ])
+def test_an_error_before_flask_has_matched_has_the_policy_of_the_view(middleware: Any, path: str, owner: int) -> None:
+    """Flask opens the session before it matches the request, and makes its error page nevertheless."""
+    app = new_app(protected=False)
+    app.session_interface = NoSessions()
+    app.logger.disabled = True
+    for number, url in enumerate(["/1", "/2", "/3/"], 1):
+        app.put(url)(view(number))
+    app.put("/budget/1", endpoint="outside")(cors_exempt(lambda: ""))
+    if middleware is not None:
+        vars(app)["wsgi_app"] = middleware(app.wsgi_app)
+    Preflight(app, allow_origins=[PAGE])
+    if middleware is not None:
+        path = f"/budget{path}"
+    expected = readable(**({"expose": f"X-{owner}"} if owner else {}))
+    for _ in range(2):
+        assert send(app, "PUT", path)[:2] == (500, expected)
+
+
+def test_an_error_before_flask_has_matched_an_exempt_view_is_left_alone() -> None:
+    app = new_app()
+    app.session_interface = NoSessions()
+    app.logger.disabled = True
+    app.put("/x")(cors_exempt(lambda: ""))
+    assert send(app, "PUT", "/x")[:2] == (500, {})
 
 
 # ---------------------------------------------------------------------------------------
