@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from flask import Flask
 from pages import PAGE, REFUSED, STRANGER, VARY, Answer, preflight, readable, send
+from test_routes import builds_environ, copies_environ, moves_prefix
 from werkzeug.routing import Rule
 from werkzeug.test import create_environ, run_wsgi_app
 
@@ -16,10 +17,12 @@ from flask_preflight import (
     Decision,
     Outcome,
     Policy,
+    PolicyError,
     Preflight,
     PreflightMiddleware,
     Reason,
     cors_exempt,
+    cors_route,
     explain,
     journal,
     preflight_granted,
@@ -317,6 +320,105 @@ def test_refusals_are_appended_to_the_list_of_the_caller() -> None:
         "method-not-routed; This URL has no route for 'DELETE'; there are GET, HEAD, OPTIONS, PUT.",
         "origin-not-allowed; The origin 'https://evil.com' is not in allow_origins. To allow it, add it there.",
     ]
+
+
+@pytest.mark.parametrize("middleware", [moves_prefix, copies_environ, builds_environ], ids=lambda each: each.__name__)
+@pytest.mark.parametrize("is_late", [False, True], ids=["function", "generator"])
+def test_the_list_of_the_caller_survives_what_middleware_makes_of_the_environ(is_late: bool, middleware: Any) -> None:
+    def generating(inner: Any) -> Any:
+        def handle(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
+            yield from middleware(inner)(environ, start_response)
+
+        return handle
+
+    app = Flask("site", static_folder=None)
+    app.route("/x", methods=["GET", "PUT"])(index)
+    vars(app)["wsgi_app"] = (generating if is_late else middleware)(app.wsgi_app)
+    Preflight(app, allow_origins=[PAGE])
+    for ask in (preflight, send):
+        refusals: list[str] = []
+        overrides: dict[str, Any] = {"environ_overrides": {"flask_preflight.refusals": refusals}}
+        ask(app, "PUT", "/budget/x", **overrides)
+        assert refusals == []
+        ask(app, "PUT", "/budget/x", origin=STRANGER, **overrides)
+        assert refusals == [
+            "origin-not-allowed; The origin 'https://evil.com' is not in allow_origins. To allow it, add it there."
+        ]
+
+
+# ---------------------------------------------------------------------------------------
+# A policy that becomes invalid after the first request
+# ---------------------------------------------------------------------------------------
+
+
+def invalid_later(middleware: Any = None, **options: Any) -> Flask:
+    app = Flask("site", static_folder=None)
+    app.add_url_rule("/late", "late", methods=["PUT"])
+    if middleware is not None:
+        vars(app)["wsgi_app"] = middleware(app.wsgi_app)
+    Preflight(app, allow_origins="*", **options)
+    assert send(app, "PUT", "/missing").status == 404
+    app.view_functions["late"] = cors_route(allow_credentials=True)(index)
+    return app
+
+
+ASKS: list[Any] = [
+    pytest.param(preflight, "preflight refused", Outcome.PREFLIGHT_REFUSED, id="preflight"),
+    pytest.param(send, "request refused", Outcome.ACTUAL_REFUSED, id="request"),
+]
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["production", "debug"])
+@pytest.mark.parametrize("middleware", [None, copies_environ, builds_environ])
+@pytest.mark.parametrize(("ask", "signal", "outcome"), ASKS)
+def test_what_an_invalid_policy_refuses_is_told(
+    ask: Callable[..., Answer],
+    signal: str,
+    outcome: Outcome,
+    middleware: Any,
+    debug: bool,
+    signals: Received,
+    log: pytest.LogCaptureFixture,
+) -> None:
+    app = invalid_later(middleware, debug=debug)
+    signals.clear()
+    refusals: list[str] = []
+    for count in range(1, 3):
+        answer = ask(app, "PUT", "/late", environ_overrides={"flask_preflight.refusals": refusals})
+        assert answer.status == (403 if ask is preflight else 200)
+        assert not [name for name in answer.cors if name.startswith("Access-Control-")]
+        assert [(name, sender is app) for name, sender, _ in signals] == [(signal, True)] * count
+        decision: Decision = signals[-1][2]["decision"]
+        assert (decision.outcome, decision.reason) == (outcome, Reason.POLICY_INVALID)
+        assert isinstance(decision.error, PolicyError)
+        assert len(refusals) == count
+        assert refusals[-1].startswith("policy-invalid; The policy of the view is not valid, so nothing is allowed: ")
+        assert answer.cors.get("CORS-Refused") == (refusals[-1] if debug else None)
+    levels = [record.levelname for record in log.records]
+    assert levels.count("ERROR") == 1
+    assert levels.count("WARNING" if debug else "INFO") == (2 if debug else 1)
+    [error] = [record.getMessage() for record in log.records if record.levelname == "ERROR"]
+    assert "The policy of the view 'late' is not valid" in error
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        pytest.param({"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}, id="navigation"),
+        pytest.param({"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin"}, id="same origin"),
+    ],
+)
+@pytest.mark.parametrize("origin", [PAGE, None], ids=["with origin", "without origin"])
+def test_an_invalid_policy_refuses_no_request_that_does_not_count(
+    origin: str | None, headers: dict[str, str], signals: Received, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = invalid_later(debug=True)
+    signals.clear()
+    refusals: list[str] = []
+    overrides = {"flask_preflight.refusals": refusals}
+    answer = send(app, "PUT", "/late", origin=origin, headers=headers, environ_overrides=overrides)
+    assert answer == Answer(200, VARY, "here")
+    assert (signals, refusals, [record.levelname for record in caplog.records]) == ([], [], ["ERROR"])
 
 
 # ---------------------------------------------------------------------------------------
