@@ -93,6 +93,96 @@ def test_many_reconfigurations_do_not_pile_up() -> None:
     assert [set(level) for level in levels] == [{"allow_origins", "max_age"}]
 
 
+@pytest.mark.parametrize("served", [False, True], ids=["before the first request", "after it"])
+def test_many_additions_do_not_pile_up(served: bool) -> None:
+    """Each adds to the values before, so none replaces another for good."""
+    app = new_app(PREFLIGHT_ALLOW_HEADERS=["X-Config"])
+    extension = Preflight(app, allow_origins=[PAGE])
+    if served:
+        send(app, "GET", "/")
+    names = [f"X-{number}" for number in range(20)]
+    for number in range(1000):
+        extension.reconfigure(app, allow_origins=[..., f"https://{number % 20}.example"], max_age=number)
+        extension.reconfigure(app, allow_headers=[..., names[number % 20]])
+    assert len(app.extensions["preflight"].version().reconfigured) <= 2
+    origins = [PAGE, *(f"https://{number}.example" for number in range(20))]
+    assert extension.policy(app) == Policy(allow_origins=origins, allow_headers=["X-Config", *names], max_age=999)
+    for origin in (origins[0], origins[-1]):
+        assert preflight(app, "PUT", "/", origin=origin).cors["Access-Control-Allow-Origin"] == origin
+
+
+def test_many_origins_may_be_added_one_by_one() -> None:
+    app = new_app()
+    extension = Preflight(app, allow_origins=[PAGE])
+    for number in range(200):
+        extension.reconfigure(app, allow_origins=[..., f"https://{number}.example"])
+    policy = extension.policy(app)
+    assert policy is not None
+    assert isinstance(policy.allow_origins, tuple)
+    assert len(policy.allow_origins) == 201
+    assert len(app.extensions["preflight"].version().reconfigured) <= 2
+
+
+LEVELS: list[Any] = [
+    pytest.param([[..., "X-1"], [..., "X-2"]], ["X-0", "X-1", "X-2"], id="two additions"),
+    pytest.param([["X-1", ...], ["X-2", ...]], ["X-0", "X-1", "X-2"], id="three dots last"),
+    pytest.param([[..., "X-1"], ["X-2"]], ["X-2"], id="an addition, and a list"),
+    pytest.param([["X-1"], [..., "X-2"]], ["X-1", "X-2"], id="a list, and an addition"),
+    pytest.param([[], [..., "X-2"]], ["X-2"], id="nothing, and an addition"),
+    pytest.param([[..., "X-1"], [...]], ["X-0", "X-1"], id="three dots alone"),
+    pytest.param([[..., "X-1"], [..., "X-1"], [..., "X-1"]], ["X-0", "X-1"], id="the same again"),
+    pytest.param([[..., ...], [..., "X-1", ...]], ["X-0", "X-1"], id="three dots twice"),
+    pytest.param(["*", [..., "Authorization"]], ["*", "Authorization"], id="a star, and an addition"),
+    pytest.param([[..., "X-1"], "*"], "*", id="an addition, and a star"),
+    pytest.param([["*", "Authorization"], [..., "X-1"]], ["*", "Authorization", "X-1"], id="a star among others"),
+]
+
+
+@pytest.mark.parametrize(("levels", "result"), LEVELS)
+@pytest.mark.parametrize("between", [False, True], ids=["alone", "another field between"])
+def test_levels_add_up_as_if_each_was_written_below_the_other(between: bool, levels: list[Any], result: Any) -> None:
+    app = new_app()
+    extension = Preflight(app, allow_origins=[PAGE], allow_headers=["X-0"])
+    for level in levels:
+        extension.reconfigure(app, allow_headers=level)
+        if between:
+            extension.reconfigure(app, expose_headers=["ETag"])
+    expected = Policy(allow_origins=[PAGE], allow_headers=result, expose_headers=["ETag"] if between else [])
+    assert extension.policy(app) == expected
+
+
+def allowed(origin: str, environ: dict[str, Any]) -> bool:
+    return origin == OTHER
+
+
+NOTHING_TO_INHERIT: list[Any] = [
+    pytest.param({"allow_origins": allowed}, {}, {"allow_origins": [..., PAGE]}, id="a callable before the levels"),
+    pytest.param({}, {"allow_origins": allowed}, {"allow_origins": [..., PAGE]}, id="a callable in a level"),
+    pytest.param({}, {"max_age": 1}, {"allow_methods": [..., "PUT"]}, id="None before the levels"),
+    pytest.param({"allow_methods": ["PUT"]}, {"allow_methods": None}, {"allow_methods": [...]}, id="None in a level"),
+]
+
+
+@pytest.mark.parametrize(("of_app", "before", "bad"), NOTHING_TO_INHERIT)
+def test_three_dots_that_have_nothing_to_stand_for_are_a_problem_and_change_nothing(
+    of_app: dict[str, Any], before: dict[str, Any], bad: dict[str, Any]
+) -> None:
+    app = new_app()
+    fields: dict[str, Any] = {"allow_origins": [OTHER], **of_app}
+    extension = Preflight(app, **fields)
+    for _ in range(3):
+        extension.reconfigure(app, **before)
+    expected = Policy(**{**fields, **before})
+    for _ in range(3):
+        with pytest.raises(PolicyError) as caught:
+            extension.reconfigure(app, **bad)
+        assert [problem.id for problem in caught.value.problems] == ["nothing-to-inherit"]
+        assert extension.policy(app) == expected
+        assert preflight(app, "PUT", "/", origin=OTHER).status == 204
+    extension.reconfigure(app, expose_headers=["ETag"])  # a later change is made on top of the last good one
+    assert extension.policy(app) == expected.override(expose_headers=["ETag"])
+
+
 def test_a_request_that_has_begun_keeps_its_policy() -> None:
     app = new_app()
     extension = Preflight(app, allow_origins=[PAGE], expose_headers=["X-Old"])
