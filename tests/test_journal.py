@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -145,6 +147,46 @@ def test_no_call_waits_for_another() -> None:
     leave.set()
     thread.join()
     assert limit.admit("b") is not None
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+@pytest.mark.parametrize("forks", [1, 2])
+def test_a_forked_child_admits_causes_although_a_thread_of_its_parent_was_asking(forks: int) -> None:
+    """Only the thread that calls ``fork`` exists in the child, so nothing there ends the call of the other one."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def clock() -> float:
+        if threading.current_thread() is thread:
+            entered.set()
+            assert leave.wait(20)
+        return 1000.0
+
+    limit = RateLimit(clock)
+    thread = threading.Thread(target=limit.admit, args=("a",))
+    thread.start()
+    assert entered.wait(20)
+    try:
+        child = fork(forks, lambda: [limit.admit(cause) for cause in "bbc"] == [(0, 0), None, (0, 0)])
+    finally:
+        leave.set()
+        thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert limit.admit("b") == (0, 0), "the parent goes on with its own"
+
+
+def fork(generations: int, succeeds: Callable[[], bool]) -> int:
+    """Start a child, its child and so on; the last one ends with 0 if *succeeds*."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        try:
+            if generations == 1:
+                os._exit(0 if succeeds() else 1)
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(fork(generations - 1, succeeds), 0)[1]))
+        finally:
+            os._exit(2)
+    return child
 
 
 def test_a_signal_handler_may_ask_while_it_is_asked() -> None:
