@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 import itertools
 import logging
@@ -376,6 +377,21 @@ def test_start_response_is_handed_on_argument_by_argument() -> None:
     assert headers == TEXT, "the app's own list is left alone"
 
 
+def test_exc_info_may_be_passed_by_its_name() -> None:
+    """As `wsgiref` and Werkzeug call their parameter."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start: Any = start_response
+        start("200 OK", [*TEXT], exc_info=None)
+        try:
+            raise ZeroDivisionError
+        except ZeroDivisionError:
+            start("500 Oh", [*TEXT], exc_info=sys.exc_info())
+        return [b"error page"]
+
+    assert ask(PreflightMiddleware(app, POLICY)) == ("500 Oh", TEXT + ALLOWED, b"error page")
+
+
 def test_no_answer_inherits_what_a_server_did_to_the_last() -> None:
     middleware = PreflightMiddleware(Spy(), POLICY, debug=True)  # and `serve` empties each list
     for _ in range(2):
@@ -446,6 +462,25 @@ def test_anything_less_than_a_preflight_is_the_app_s(environ: WSGIEnvironment) -
     answer = serve(validator(PreflightMiddleware(validator(spy), POLICY)), environ)
     assert answer == ("200 OK", TEXT + (ALLOWED if "HTTP_ORIGIN" in environ else [VARY]), b"the app")
     assert spy.calls == 1
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [POLICY, lambda environ: POLICY, by_path({"/": POLICY, "/api": Policy()})],
+    ids=["policy", "callable", "by_path"],
+)
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize(("origin", "added"), [(ORIGIN, ALLOWED), (OTHER, [VARY])], ids=["allowed", "refused"])
+def test_a_server_may_leave_out_the_method(
+    origin: str, added: Headers, debug: bool, policy: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """PEP 3333 asks for it. Without it, a request is no preflight."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    environ = make_environ(Origin=origin, Access_Control_Request_Method="PUT")
+    del environ["REQUEST_METHOD"]
+    answer = serve(PreflightMiddleware(Spy(), policy, debug=debug), environ)
+    assert [header for header in answer.headers if header[0] != "CORS-Refused"] == TEXT + added
+    assert (answer.status, answer.body) == ("200 OK", b"the app")
 
 
 FOREIGN = "The origin 'https://evil.com' is not in allow_origins. To allow it, add it there."
@@ -808,6 +843,28 @@ def test_the_policy_that_is_shown_is_the_one_in_force_whoever_else_swaps_it() ->
             assert ask_preflight(middleware, "GET", HTTP_ORIGIN=origin).status.startswith("204")
     finally:
         sys.setswitchinterval(interval)
+
+
+def test_a_swap_sets_one_attribute() -> None:
+    """So nothing can come between, and no request sees one half of it."""
+    written: list[str] = []
+
+    class Watched(PreflightMiddleware):
+        def __setattr__(self, name: str, value: object) -> None:
+            super().__setattr__(name, value)
+            if not isinstance(getattr(type(self), name, None), property):
+                written.append(name)
+
+    middleware = Watched(Spy(), POLICY)
+    policies: list[Any] = [Policy(), lambda environ: POLICY, by_path({"/": POLICY}), POLICY]
+    for policy in policies:
+        written.clear()
+        middleware.policy = policy
+        assert len(written) == 1
+        before = vars(middleware).copy()
+        ask(middleware)
+        ask_preflight(middleware)
+        assert vars(middleware) == before, "nothing is remembered of a request"
 
 
 def test_a_swap_may_be_interrupted_by_another_at_any_line() -> None:
@@ -1267,13 +1324,60 @@ def test_fields_of_a_policy_are_no_arguments() -> None:
         assert str(caught.value).endswith(right)
 
 
-def test_a_subclass_may_have_other_arguments() -> None:
-    class Cors(PreflightMiddleware):
-        def __init__(self, app: WSGIApplication, *, name: str) -> None:
-            super().__init__(app, POLICY)
-            self.name = name
+class OnlyApp(PreflightMiddleware):
+    def __init__(self, app: WSGIApplication) -> None:
+        super().__init__(app, POLICY)
 
-    assert ask(Cors(Spy(), name="x")).headers == TEXT + ALLOWED
+
+class Named(PreflightMiddleware):
+    def __init__(self, app: WSGIApplication, *, name: str) -> None:
+        super().__init__(app, POLICY)
+        self.name = name
+
+
+class LateName(PreflightMiddleware):
+    def __init__(self, name: str, app: WSGIApplication) -> None:
+        self.name = name
+        super().__init__(app, policy=POLICY, debug=False)
+
+
+SUBCLASSES: list[Any] = [
+    pytest.param(lambda app: OnlyApp(app), id="app alone"),
+    pytest.param(lambda app: Named(app, name="x"), id="another keyword"),
+    pytest.param(lambda app: LateName("x", app), id="another order"),
+    pytest.param(lambda app: PreflightMiddleware(app, POLICY), id="no subclass"),
+]
+
+
+@pytest.mark.parametrize("make", SUBCLASSES)
+@pytest.mark.parametrize("twin", [none, copy.copy], ids=["itself", "copy"])
+def test_a_subclass_may_have_other_arguments_and_a_middleware_may_be_copied(
+    twin: Callable[[Any], Any], make: Callable[[WSGIApplication], PreflightMiddleware]
+) -> None:
+    middleware = make(Spy())
+    copied = twin(middleware)
+    assert type(copied) is type(middleware)
+    assert ask(copied).headers == TEXT + ALLOWED
+    assert ask_preflight(copied).status == "204 No Content"
+    copied.policy = Policy()
+    assert ask(copied).headers == [*TEXT, VARY]
+    assert ask(middleware).headers == TEXT + (ALLOWED if twin is copy.copy else [VARY])
+
+
+class Callable_:
+    def __call__(self, environ: WSGIEnvironment) -> Policy | None:
+        return POLICY
+
+
+@pytest.mark.parametrize("policy", [Policy, Callable_, dict, "*", {"allow_origins": "*"}, 0, [POLICY]], ids=repr)
+def test_a_policy_is_an_object_or_a_callable_and_no_class(policy: Any) -> None:
+    middleware = PreflightMiddleware(Spy(), Callable_())
+    for attempt in (lambda: PreflightMiddleware(Spy(), policy), lambda: setattr(middleware, "policy", policy)):
+        with pytest.raises(TypeError) as caught:
+            attempt()
+        right = "write a Policy, or a callable that takes an environ and returns one"
+        assert str(caught.value) == f"policy is {policy!r}; {right}"
+    assert ask(middleware).headers == TEXT + ALLOWED, "the policy before is still in force"
 
 
 def test_the_app_comes_first() -> None:
