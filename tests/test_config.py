@@ -12,6 +12,7 @@ from flask import Flask
 from pages import PAGE, granted, preflight, readable, send
 
 from flask_preflight import Policy, PolicyError, Preflight
+from flask_preflight.policy import FIELDS
 
 OTHER = "https://other.com"
 
@@ -264,6 +265,21 @@ def test_seconds_from_the_environment(text: str, monkeypatch: pytest.MonkeyPatch
 def test_other_values_are_no_seconds(value: Any) -> None:
     [(field, problem_id, where, _)] = problems_of(PREFLIGHT_MAX_AGE=value)
     assert (field, problem_id, where) == ("max_age", "max-age-type", "app.config['PREFLIGHT_MAX_AGE']")
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_bad_value_is_located_at_its_own_key(field: str) -> None:
+    """Also for ``preflight_status``, whose key begins as all keys do."""
+    key = f"PREFLIGHT_{field.upper()}"
+    bad: Any = {"PREFLIGHT_PREFLIGHT_STATUS": 404}.get(key, object())
+    [(of_field, _, where, _)] = problems_of(**{key: bad})
+    assert (of_field, where) == (field, f"app.config[{key!r}]")
+    app = new_app()
+    extension = Preflight(app)
+    app.config[key] = bad
+    with pytest.raises(PolicyError) as caught:
+        extension.verify(app)
+    assert f"- app.config[{key!r}]: {field}: " in str(caught.value)
 
 
 @pytest.mark.parametrize("value", [1, 0, "1", "True", "yes", "", None], ids=repr)

@@ -568,6 +568,39 @@ def test_a_callable_that_claims_to_equal_star_is_a_callable() -> None:
     assert not policy.allows_origin("https://a.com")
 
 
+class Claiming(str):
+    """A string that claims to equal everything, as some lazy translations and proxies do."""
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = str.__hash__
+
+
+class Denying(str):
+    """A string that equals nothing."""
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    __hash__ = str.__hash__
+
+
+@pytest.mark.parametrize("kind", [Claiming, Denying])
+@pytest.mark.parametrize("field", ["allow_origins", "allow_methods", "allow_headers", "expose_headers"])
+def test_a_string_counts_by_its_characters_whatever_it_claims_to_equal(field: str, kind: type[str]) -> None:
+    """Otherwise `Claiming` would be the star that allows everything."""
+    text = {"allow_origins": "https://a.com", "allow_methods": "PUT"}.get(field, "X-A")
+    bare, star = kind(text), kind("*")
+    [found] = problems(lambda: build({field: bare}))
+    assert found.id == "bare-string"
+    assert build({field: [bare]}) == build({field: [text]})
+    assert build({field: [bare]}) != build({field: "*"})
+    for value in (star, [star]):
+        assert build({field: value}) == build({field: "*"})
+        assert type(getattr(build({field: value}), field)) is str
+
+
 EXAMPLE = Policy(allow_origins=["https://a.com", "https://*.b.com"], allow_methods=["GET"], max_age=None)
 
 
