@@ -13,6 +13,7 @@ from strategies import origins, policies
 from test_engine import ANYTHING, Visit, as_decided, listed, visited, visits
 
 from flask_preflight import Decision, Outcome, Policy, PolicyError, Reason, RequestFacts, negotiate
+from flask_preflight import explain as explain_module
 from flask_preflight.engine import HeaderList, refuse_preflight
 from flask_preflight.explain import (
     debug_answer,
@@ -23,6 +24,7 @@ from flask_preflight.explain import (
     nearest_origin,
     refusal_line,
 )
+from flask_preflight.origin import Pattern, parse_pattern
 from flask_preflight.policy import PolicyChanges
 
 ORIGIN = "https://frontend.com"
@@ -314,6 +316,44 @@ def test_the_first_thousand_are_searched_for_the_nearest() -> None:
     policy = Policy(allow_origins=[f"https://{number:04}.com" for number in range(1001)])
     assert nearest_origin(policy, "https://0999.com:81") == ("https://0999.com", "the port")
     assert nearest_origin(policy, "https://1000.com:81") is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "sent"),
+    [
+        pytest.param([f"http://localhost:{port}" for port in range(1000, 2000)], "http://localhost:9", id="ports"),
+        pytest.param([f"s{n}://a.com" for n in range(1000)], "https://a.com", id="schemes"),
+        pytest.param(
+            [f"http://{www}a.com:{port}" for www in ("", "www.") for port in range(1000, 1500)],
+            "http://a.com",
+            id="www",
+        ),
+        pytest.param([f"http://*.a.com:{port}" for port in range(1000, 2000)], "http://b.a.com:9", id="subdomains"),
+        pytest.param(
+            [f"https://*.{'a.' * count}com:{port}" for count in range(50) for port in range(1000, 1020)],
+            f"https://{'a.' * 60}com",
+            id="labels",
+        ),
+        pytest.param([f"https://{n}.com" for n in range(1000)], "https://a.com", id="hosts"),
+    ],
+)
+def test_a_refused_origin_is_compared_with_few_values(
+    listed: list[str], sent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stranger chooses the origin, so each refusal should cost little."""
+    policy = Policy(allow_origins=listed)
+    nearest = nearest_origin(policy, sent)  # and what is computed once is computed
+    compared: list[str] = []
+
+    def parse(text: str) -> Pattern | None:
+        compared.append(text)
+        return parse_pattern(text)
+
+    monkeypatch.setattr(explain_module, "parse_pattern", parse)
+    for _ in range(3):
+        compared.clear()
+        assert nearest_origin(policy, sent) == nearest
+        assert len(compared) <= 20 * (sent.count(".") + 1)
 
 
 @given(policies(), origins())
