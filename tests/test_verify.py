@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -88,6 +90,14 @@ def app_with_bad_views() -> tuple[Preflight, Flask]:
     app.url_map.add(Rule("/any", endpoint="any"))
     app.view_functions["any"] = bad_once
     return extension, app
+
+
+@pytest.fixture(scope="module", autouse=True)
+def reached_marks() -> None:
+    """Lead rules to all marks of this file, so that no test warns of them, in whatever order the tests run."""
+    extension, app = app_with_bad_views()
+    with pytest.raises(PolicyError):
+        extension.verify(app)
 
 
 def test_bad_views_are_reported_together_each_with_its_place() -> None:
@@ -224,6 +234,59 @@ def test_verify_warns_of_a_mark_that_no_rule_reaches(caplog: pytest.LogCaptureFi
     Preflight(app, allow_origins=[PAGE]).verify(app)
     [message] = warnings(caplog)
     assert line_of(lost) in message
+
+
+TWO_APPS = """
+from flask import Blueprint, Flask
+from flask.views import MethodView
+from flask_preflight import Preflight, cors_blueprint, cors_exempt, cors_route
+
+extension = Preflight(allow_origins=["https://frontend.com"])
+public, admin = Flask(__name__), Flask(__name__)
+
+@public.put("/public")
+@cors_route(max_age=1)
+def public_view(): return ""
+
+@admin.put("/admin")
+@cors_route(max_age=2)
+def admin_view(): return ""
+
+@admin.put("/exempt")
+@cors_exempt
+def exempt_view(): return ""
+
+class Data(MethodView):
+    @cors_route(max_age=3)
+    def put(self): return ""
+
+admin.add_url_rule("/class", view_func=Data.as_view("data"))
+blueprint = cors_blueprint(Blueprint("home", __name__), max_age=4)
+blueprint.put("/in-blueprint", endpoint="view")(lambda: "")
+admin.register_blueprint(blueprint)
+extension.init_app(public)
+extension.init_app(admin)
+
+@cors_route(max_age=5)
+def forgotten_view(): return ""
+"""
+
+
+@pytest.mark.parametrize("served", [False, True], ids=["before the first request", "after it"])
+@pytest.mark.parametrize("verified", ["public", "admin"])
+def test_verify_does_not_warn_of_marks_that_another_app_of_the_module_reaches(
+    verified: str, served: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"two_apps_{verified}_{served}"
+    (tmp_path / f"{name}.py").write_text(TWO_APPS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    module = importlib.import_module(name)
+    if served:
+        for app in (module.public, module.admin):
+            send(app, "GET", "/")
+    module.extension.verify(getattr(module, verified))
+    [message] = warnings(caplog)
+    assert "cors_route on forgotten_view: no rule of the app leads to it" in message
 
 
 def test_verify_does_not_warn_of_marks_that_are_reached(caplog: pytest.LogCaptureFixture) -> None:
