@@ -101,9 +101,17 @@ def watch(app: Flask) -> None:
     request_context, full_dispatch_request = app.request_context, app.full_dispatch_request
 
     def hooked_context(environ: WSGIEnvironment) -> Any:
-        visit = _find_visit(app, environ) if is_preflight(environ) else None
-        if visit is None or not visit.is_preflight:
+        visit = _find_visit(app, environ)
+        if visit is None:
             return request_context(environ)
+        if visit.is_preflight and is_preflight(environ):
+            return stand_in(visit, environ)
+        context: Any = request_context(environ)
+        if _VISIT in environ and not visit.is_preflight:
+            visit.request = context.request  # in case that Flask fails before it dispatches
+        return context
+
+    def stand_in(visit: Visit, environ: WSGIEnvironment) -> Any:
         visit.match = visit.table.match_preflight(environ)
         visit.environ = environ
         if visit.is_exempt:

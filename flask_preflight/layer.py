@@ -11,7 +11,7 @@ from flask import Flask, Request, current_app, has_app_context
 
 from flask_preflight import door
 from flask_preflight.engine import Decision, HeaderList, Reason, RequestFacts, refuse
-from flask_preflight.journal import REFUSALS, Journal
+from flask_preflight.journal import REFUSALS
 from flask_preflight.policy import Policy
 from flask_preflight.problems import PolicyError
 from flask_preflight.responses import decorate
@@ -59,12 +59,26 @@ class FlaskLayer(CorsLayer):
             return self.app(environ, exchange.starting(start_response))
         except Exception as error:
             if exchange.origin is not None:
-                _log_escape(self.journal, environ, error)
+                self._log_escape(environ, error)
             raise
         finally:
             environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
             if token is not None:
                 door.Visit.leave(token)
+
+    def _log_escape(self, environ: WSGIEnvironment, error: Exception) -> None:
+        """Log that an exception leaves the app. Closing a websocket, or ending an iterator, is none."""
+        is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket" or "HTTP_SEC_WEBSOCKET_KEY" in environ
+        if is_websocket or isinstance(error, StopIteration | StopAsyncIteration):
+            return
+        text = (
+            "The app raised an exception, so the server sends the error page without CORS headers. The browser will"
+            " call that a CORS error; the cause is in the traceback."
+        )
+        if self.debug:
+            self.journal.warn(text)
+        else:
+            self.journal.log_once(logging.WARNING, ("escaped", type(error)), text)
 
     # -- preflights ---------------------------------------------------------------------------
 
@@ -225,15 +239,3 @@ def with_refusals(environ: WSGIEnvironment, outer: WSGIEnvironment) -> WSGIEnvir
     if REFUSALS in environ or REFUSALS not in outer:
         return environ
     return {**environ, REFUSALS: outer[REFUSALS]}
-
-
-def _log_escape(journal: Journal, environ: WSGIEnvironment, error: Exception) -> None:
-    """Log that an exception leaves the app. Closing a websocket, or ending an iterator, is none."""
-    is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket" or "HTTP_SEC_WEBSOCKET_KEY" in environ
-    if is_websocket or isinstance(error, StopIteration | StopAsyncIteration):
-        return
-    text = (
-        "The app raised an exception, so the server sends the error page without CORS headers. The browser will call"
-        " that a CORS error; the cause is in the traceback."
-    )
-    journal.log_once(logging.WARNING, ("escaped", type(error)), text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from posixpath import normpath
 from typing import TYPE_CHECKING, Final
@@ -25,11 +26,13 @@ def by_path(policies: Mapping[str, Policy | None]) -> Policy | PathPolicies:
     Where ``/`` is a key and all keys have the same policy, paths do not matter, and the result is that policy.
 
     :raises ValueError: for a key that does not start with ``/``, that ends with one, or that can be read in two ways.
-    :raises TypeError: for a value that is neither a `Policy` nor ``None``.
+    :raises TypeError: if *policies* is not a dictionary, or a value is neither a `Policy` nor ``None``.
 
     .. versionchanged:: 0.2.0
         One policy for all paths is returned as it is.
     """
+    if not isinstance(policies, Mapping):
+        raise TypeError(f"by_path: {policies!r} is not a dictionary with paths; write by_path({{'/api': policy}})")
     for key, policy in policies.items():
         _check_key(key)
         if policy is not None and not isinstance(policy, Policy):
@@ -72,7 +75,15 @@ def _is_ambiguous(path: str) -> bool:
     return any(part in closed for part in _AMBIGUOUS)
 
 
+# What other libraries read as a pattern: globs, regular expressions, and Flask's converters
+_PATTERN = re.compile(r"[^/]*[*<^].*")
+
+
 def _check_key(key: str) -> None:
+    pattern = _PATTERN.search(key)
+    if key.startswith("/") and pattern:
+        plain = key[: pattern.start()].rstrip("/") or "/"
+        raise ValueError(f"by_path: {key!r} is not a plain path; a key covers all paths below it: write {plain!r}")
     if not key.startswith("/") or (key != "/" and key.endswith("/")) or "%" in key or _is_ambiguous(key):
         corrected = "/" + normpath(f"/{key}").lstrip("/")
         hint = f"write {corrected!r}" if "%" not in key and "\\" not in key else "write it decoded, with '/'"
