@@ -5,7 +5,8 @@ The files, in reading order. Each builds on those above it::
     fetch, problems, origin, spelling       the standard's words; origins
     checks, policy, engine, explain         what is allowed; `negotiate` decides, step by step as the standard does
     responses, journal, wsgi, paths         any WSGI app: PreflightMiddleware
-    marks, routes, door, config, extension  Flask: Preflight
+    marks, routes, door                     Flask: from a request to its view's policy
+    config, state, layer, extension         Flask: Preflight
 
 :mod:`flask_preflight.browser` plays the other side of the protocol, for tests.
 """

@@ -92,8 +92,7 @@ class AppState:
         table = self._settle(self.version()).table
         if table.allows_nothing:
             self.journal.warn(_NO_ORIGIN)
-        for state in list(_states):  # a module may hold the views of several apps
-            state.version().table.note_reached_marks()
+        _note_reached_marks()
         modules = {getattr(view, "__module__", "") for view in self.app.view_functions.values()}
         for mark in unreached_marks({self.app.import_name, *modules}):
             hint = "Flask does not know the marked object, or a decorator without functools.wraps hides the mark"
@@ -132,6 +131,12 @@ class AppState:
 
 
 _states: Final[WeakSet[AppState]] = WeakSet()
+
+
+def _note_reached_marks() -> None:
+    """Of all apps, because a module may hold the views of several."""
+    for state in list(_states):
+        state.version().table.note_reached_marks()
 
 
 def state_of(app: Flask) -> AppState:
