@@ -4,7 +4,7 @@ The *twin*, without CORS, gets the request that a preflight announces, and its a
 The answer to the preflight must then follow from the policy that the description of the app gives to that view, and so
 must the CORS headers of the request itself. This file uses nothing of the package except its public names.
 
-Pytest runs 1,500 apps. ``TWIN_APPS=10000`` raises the number and ``TWIN_SEED=7`` draws other apps. For long runs::
+Pytest runs 900 apps. ``TWIN_APPS=10000`` raises the number and ``TWIN_SEED=7`` draws other apps. For long runs::
 
     python tests/test_twins.py --apps 10000 --seed 7
     python tests/test_twins.py --seed 7 --only 123      # one app again
@@ -44,9 +44,9 @@ from flask_preflight import Preflight, cors_blueprint, cors_exempt, cors_route
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-APPS: Final = int(os.environ.get("TWIN_APPS", "1500"))
+APPS: Final = int(os.environ.get("TWIN_APPS", "900"))
 SEED: Final = os.environ.get("TWIN_SEED", "1")
-BLOCKS: Final = 6  # tests, so that `pytest -n` can share the work
+BLOCKS: Final = 4  # tests, so that `pytest -n` can share the work
 THREADS: Final = 4
 
 PAGE, ADMIN, OTHER, STRANGER = (f"https://{name}.example" for name in ("page", "admin", "other", "stranger"))
