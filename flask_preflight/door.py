@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _VISIT: Final = "flask_preflight.visit"
 _current_visit: ContextVar[Visit | None] = ContextVar(_VISIT, default=None)
 
-# The app whose stand-in context is pushed
-_standing: ContextVar[Flask | None] = ContextVar("flask_preflight.standing", default=None)
+# The visit whose stand-in context is pushed
+_standing: ContextVar[Visit | None] = ContextVar("flask_preflight.standing", default=None)
 
 
 class Visit:
@@ -40,6 +40,7 @@ class Visit:
     def __init__(self, table: PolicyTable, *, is_preflight: bool) -> None:
         self.table = table
         self.is_preflight = is_preflight
+        self.has_arrived = False
         self.request: Request | None = None  # of an actual request
         self.match: RouteMatch | None = None  # of a preflight
         self.environ: WSGIEnvironment | None = None  # of a preflight, at the door
@@ -67,16 +68,22 @@ def _find_visit(app: Flask, environ: WSGIEnvironment) -> Visit | None:
     return visit if visit is not None and visit.table.app is app else None
 
 
+def is_underway(app: Flask) -> bool:
+    """Whether a request of *app* is on its way to the door, so that a new one is made of it by middleware inside."""
+    visit = _current_visit.get()
+    return visit is not None and visit.table.app is app and not visit.has_arrived
+
+
 class _StandIn:
     """The context of a preflight at the door. Where it is used in a ``with`` statement, it is the real context."""
 
-    def __init__(self, app: Flask, make_context: Callable[[], Any]) -> None:
-        self._app = app
+    def __init__(self, visit: Visit, make_context: Callable[[], Any]) -> None:
+        self._visit = visit
         self._make_context = make_context
-        self._token: Token[Flask | None] | None = None
+        self._token: Token[Visit | None] | None = None
 
     def push(self) -> None:
-        self._token = _standing.set(self._app)
+        self._token = _standing.set(self._visit)
 
     def pop(self, *_: object) -> None:
         if self._token is not None:
@@ -104,6 +111,7 @@ def watch(app: Flask) -> None:
         visit = _find_visit(app, environ)
         if visit is None:
             return request_context(environ)
+        visit.has_arrived = True
         if visit.is_preflight and is_preflight(environ):
             return stand_in(visit, environ)
         context: Any = request_context(environ)
@@ -117,25 +125,36 @@ def watch(app: Flask) -> None:
         if visit.is_exempt:
             return request_context(environ)
         environ.pop("werkzeug.debug.preserve_context", None)  # there is no context to preserve
-        return _StandIn(app, lambda: request_context(environ))
+        return _StandIn(visit, lambda: request_context(environ))
 
     def hooked_dispatch(*args: Any) -> Any:
-        if _standing.get() is app:
-            return _answer_nothing
         current = current_request()
-        visit = _find_visit(app, current.environ) if current is not None else None
-        if visit is not None and not visit.is_preflight:
-            visit.request = current
-        return full_dispatch_request(*args)
+        visit = _standing.get() or (_find_visit(app, current.environ) if current is not None else None)
+        if visit is None or visit.table.app is not app:
+            return full_dispatch_request(*args)
+        if visit.is_preflight:
+            # an overridden `wsgi_app` may have entered the real context
+            is_noted = not visit.is_exempt and (current is None or is_preflight(current.environ))
+            return _answer_nothing(visit) if is_noted else full_dispatch_request(*args)
+        try:
+            return full_dispatch_request(*args)
+        finally:
+            visit.request = current  # a view may dispatch other requests, which end before its own
 
     app.request_context = hooked_context  # type: ignore[method-assign]
     app.full_dispatch_request = hooked_dispatch  # type: ignore[method-assign]
 
 
-def _answer_nothing(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+def _answer_nothing(visit: Visit) -> WSGIApplication:
     """An empty response for the inner middleware. It is not made by the app's own class, which may need a context."""
-    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "0")])
-    return []
+    is_found = visit.match is not None and (visit.match.rule is not None or visit.match.reason is not None)
+    status = "200 OK" if is_found else "404 Not Found"  # middleware may then try another path
+
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response(status, [("Content-Type", "text/plain"), ("Content-Length", "0")])
+        return []
+
+    return answer
 
 
 def current_request() -> Request | None:

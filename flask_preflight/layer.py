@@ -50,6 +50,8 @@ class FlaskLayer(CorsLayer):
             self._state.warn_of_no_origin()
         if ACTIVE_LAYER in environ and self.defers_to_outer(environ):
             return self.app(environ, start_response)
+        if self.has_inner_middleware and door.is_underway(self._flask):
+            return self.app(environ, start_response)
         if is_preflight(environ):
             return self._handle_preflight(table, environ, start_response)
         exchange = _Exchange(self, table, environ)
@@ -175,15 +177,20 @@ class _Exchange:
         self.visit = door.Visit(table, is_preflight=False) if layer.has_inner_middleware else None
         self._layer = layer
         self._table = table
-        self._environ = environ
-        self._at_hand = environ if self.visit is None else environ.copy()
+        self._environ = self._at_hand = environ
+        if self.visit is not None:
+            self._at_hand = environ.copy()
+            self._around = door.current_request()
 
     def request(self) -> Request | None:
         """The request that Flask has made of this exchange, if it was reached."""
-        if self.visit is not None:
+        if self.visit is not None and self.visit.request is not None:
             return self.visit.request
         request = door.current_request()
-        if request is None or request.environ is not self._environ:
+        if request is None:
+            return None
+        # Middleware may have built the environ anew where the visit cannot be found. Then any new request counts.
+        if request.environ is not self._environ if self.visit is None else request is self._around:
             return None
         # a view may pass its environ to another Flask app
         is_own = current_app._get_current_object() is self._table.app  # type: ignore[attr-defined]
