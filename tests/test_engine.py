@@ -15,7 +15,7 @@ from strategies import header_values, near_misses, origins, policies
 
 from flask_preflight import Decision, Outcome, Policy, Reason, RequestFacts, negotiate
 from flask_preflight.browser import Browser, CORSError
-from flask_preflight.engine import HeaderList, allows_headers
+from flask_preflight.engine import HeaderList, allows_headers, refuse
 from flask_preflight.fetch import is_token
 from flask_preflight.origin import Origins
 
@@ -582,6 +582,19 @@ def test_a_callable_cannot_be_a_coroutine_in_disguise() -> None:
 def test_an_interrupt_is_no_refusal() -> None:
     with pytest.raises(KeyboardInterrupt):
         negotiate(Policy(allow_origins=Asked(KeyboardInterrupt())), actual())
+
+
+@pytest.mark.parametrize("error", [None, LookupError("no tenant")], ids=["nothing raised", "an error"])
+def test_a_refusal_that_the_policy_does_not_know_of_suits_the_request(error: Exception | None) -> None:
+    reason = Reason.ROUTING_FAILED
+    assert refuse(actual(), reason, error) == refused(reason)._replace(error=error)
+    assert refuse(actual(method="OPTIONS"), reason, error) == refused(reason)._replace(error=error)
+    assert refuse(preflight(), reason, error) == denied(reason)._replace(error=error)
+
+
+def test_a_refusal_without_an_error_has_none() -> None:
+    assert refuse(actual(), Reason.ROUTING_FAILED).error is None
+    assert refuse(preflight(), Reason.ROUTING_FAILED).error is None
 
 
 # ---------------------------------------------------------------------------------------
