@@ -17,7 +17,7 @@ import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
-from test_engine import ORIGIN, OTHER, actual, fresh, meetings, preflight
+from test_engine import ORIGIN, OTHER, TABLE, actual, fresh, meetings, preflight
 from werkzeug.test import create_environ
 
 from flask_preflight import (
@@ -157,6 +157,19 @@ def test_responses_are_what_negotiate_decides(meetings: list[tuple[Policy, Reque
             assert in_any_order(run(by_paths, facts)) == expected
 
 
+@pytest.mark.parametrize(
+    ("policy", "facts", "decision"),
+    [
+        pytest.param(policy, facts, decision, id=f"{name}: {request}")
+        for name, (policy, requests) in TABLE.items()
+        for request, (facts, decision) in requests.items()
+    ],
+)
+def test_responses_are_what_the_engine_s_table_says(policy: Policy, facts: RequestFacts, decision: Decision) -> None:
+    headers = APPS["plain"]
+    assert in_any_order(respond(policy, facts, headers)) == in_any_order(spell_out(decision, headers))
+
+
 @pytest.mark.parametrize("headers", APPS.values(), ids=list(APPS))
 @pytest.mark.parametrize("facts", [actual(), actual(None), actual("https://b.com")], ids=["allowed", "none", "refused"])
 @pytest.mark.parametrize(
@@ -235,6 +248,8 @@ DECORATED: dict[str, tuple[Headers, Headers, Headers]] = {
     "a star in a list": ([("Vary", "Accept, *")], [VARY], [("Vary", "*")]),
     "a star on the second line": ([("Vary", "Accept"), ("VARY", "*")], [VARY], [("Vary", "*")]),
     "an empty Vary": ([("Vary", " , ")], [VARY], [VARY]),
+    "tabs and spaces in Vary": ([("Vary", "A\t, B ,\tC")], [VARY], [("Vary", "A, B, C, Origin")]),
+    "a no-break space is no space": ([("Vary", "\xa0A")], [VARY], [("Vary", "\xa0A, Origin")]),
     "no Vary of ours": (
         [("Vary", "A"), ("Vary", "B")],
         [("Access-Control-Allow-Origin", "*")],
