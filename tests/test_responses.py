@@ -17,7 +17,7 @@ import pytest
 from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
-from test_engine import ORIGIN, OTHER, TABLE, actual, fresh, meetings, preflight
+from test_engine import LONGEST_ORIGIN, ORIGIN, OTHER, TABLE, actual, fresh, meetings, preflight
 from werkzeug.test import create_environ
 
 from flask_preflight import (
@@ -197,6 +197,18 @@ def test_debug_answers_are_not_taken_for_others(meeting: tuple[Policy, RequestFa
     for debug in (True, False, True):
         middleware, anew = (PreflightMiddleware(sending([]), each, debug=debug) for each in (policy, fresh(policy)))
         assert run(middleware, facts) == run(anew, facts)
+
+
+@pytest.mark.parametrize(
+    "origins", [[LONGEST_ORIGIN], [f"{LONGEST_ORIGIN[:-1]}*"], "*"], ids=["list", "pattern", "star"]
+)
+def test_the_longest_origin_is_allowed(origins: Any) -> None:
+    policy = Policy(allow_origins=origins)
+    named = ("Access-Control-Allow-Origin", "*" if origins == "*" else LONGEST_ORIGIN)
+    status, headers, _ = respond(policy, preflight("GET", origin=LONGEST_ORIGIN))
+    assert status == "204 No Content"
+    assert named in headers
+    assert named in respond(policy, actual(LONGEST_ORIGIN))[1]
 
 
 def test_a_callable_is_asked_each_time() -> None:
