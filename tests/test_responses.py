@@ -273,6 +273,11 @@ DECORATED: dict[str, tuple[Headers, Headers, Headers]] = {
         [ACAO, VARY],
     ),
     "they go where nothing is allowed": ([("Access-Control-Allow-Origin", "*"), ACAC], [VARY], [VARY]),
+    "ours with a value like a common name": (
+        [("Access-Control-Allow-Headers", "Content-Type"), (EXPOSE, "Content-Length"), ("Vary", "Content-Encoding")],
+        [ACAO, VARY],
+        [ACAO, ("Vary", "Content-Encoding, Origin"), (EXPOSE, "Content-Length")],
+    ),
     "nearly CORS headers": ([("Access-Control", "1")], [VARY], [("Access-Control", "1"), VARY]),
     "timing replaced": ([("timing-allow-origin", "*"), ("TIMING-ALLOW-ORIGIN", "*")], [ACAO, TAO], [ACAO, TAO]),
     "timing kept, where we send none": ([("timing-allow-origin", "*")], [VARY], [("timing-allow-origin", "*"), VARY]),
