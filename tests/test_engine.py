@@ -337,6 +337,20 @@ TABLE: dict[str, tuple[Policy, Rows]] = {
             ),
         },
     ),
+    "a header name with a K": (
+        Policy(allow_origins=[ORIGIN], allow_headers=["X-Kiosk"]),
+        {
+            "upper": (
+                preflight("GET", "X-KIOSK"),
+                granted(ACAO, f"{ACAM}GET, HEAD, POST", f"{ACAH}X-Kiosk", AGE),
+            ),
+            # its lower case is a "k"
+            "a Kelvin sign": (
+                preflight("GET", "x-\u212aiosk"),
+                denied(Reason.HEADERS_MALFORMED, ACAO, f"{ACAM}GET, HEAD, POST"),
+            ),
+        },
+    ),
     "two header names": (
         Policy(allow_origins=[ORIGIN], allow_headers=["X-A", "X-B"]),
         {
