@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Blueprint, Flask
-from flask.views import MethodView
+from flask.views import MethodView, View
 from pages import PAGE, REFUSED, VARY, preflight, send
 from werkzeug.routing import Rule
 
@@ -287,6 +287,40 @@ def test_verify_does_not_warn_of_marks_that_another_app_of_the_module_reaches(
     module.extension.verify(getattr(module, verified))
     [message] = warnings(caplog)
     assert "cors_route on forgotten_view: no rule of the app leads to it" in message
+
+
+def make_view() -> Callable[[], str]:
+    return lambda: ""
+
+
+def make_class() -> type[View]:
+    class Lost(View):
+        pass
+
+    return Lost
+
+
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        pytest.param(lambda: cors_route(make_view()), "cors_route on make_view.<locals>.<lambda>", id="view"),
+        pytest.param(lambda: cors_exempt(make_view()), "cors_exempt on make_view.<locals>.<lambda>", id="exempt view"),
+        pytest.param(lambda: cors_route(make_class()), "cors_route on make_class.<locals>.Lost", id="view class"),
+        pytest.param(lambda: cors_blueprint(Blueprint("lost", __name__)), "cors_blueprint on lost", id="blueprint"),
+        pytest.param(lambda: cors_exempt(Blueprint("lost", __name__)), "cors_exempt on lost", id="exempt blueprint"),
+    ],
+)
+def test_the_warning_of_a_mark_says_where_it_is_and_on_what(
+    make: Callable[[], object], what: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    marked = make()
+    app = new_app()
+    Preflight(app, allow_origins=[PAGE]).verify(app)
+    [message] = warnings(caplog)
+    del marked  # it had to live until here
+    place, _, said = message.rpartition(f": {what}: ")
+    assert place.startswith(f"{__file__}:")
+    assert said.startswith("no rule of the app leads to it: ")
 
 
 def test_verify_does_not_warn_of_marks_that_are_reached(caplog: pytest.LogCaptureFixture) -> None:
