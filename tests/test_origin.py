@@ -169,6 +169,7 @@ MISSPELLED = {
     "https://*.*.example.com": ("origin-wildcard", None),
     "https://**.example.com": ("origin-wildcard", None),
     "https://example.com:80*": ("origin-wildcard", None),
+    "https://example.com:0*": ("origin-wildcard", None),
     "https://example.com:*:*": ("origin-wildcard", None),
     "https://example.com:8443:*": ("origin-wildcard", None),
     "https://*.example.com:8443:*": ("origin-wildcard", None),
@@ -213,6 +214,7 @@ MISSPELLED = {
     "app://:*": ("origin-host", None),
     "https://example.com:-1": ("origin-port", None),
     "https://example.com:80:90": ("origin-port", None),
+    "https://example.com::443": ("origin-port", None),
     "https://example.com:\u0663": ("origin-port", None),
     # addresses
     "http://127.1": ("origin-ip-address", "http://127.0.0.1"),
@@ -263,6 +265,7 @@ MISSPELLED = {
     "https:/example.com": ("origin-scheme", None),
     "https//example.com": ("origin-scheme", None),
     "https:example.com": ("origin-scheme", None),
+    ":example.com": ("origin-scheme", None),
     "://example.com": ("origin-scheme", "https://example.com"),
     "1http://example.com": ("origin-scheme", None),
     "ht_tp://example.com": ("origin-scheme", None),
