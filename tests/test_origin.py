@@ -292,6 +292,10 @@ MISSPELLED = {
     f"https://a{LABEL}.com": ("origin-host", None),
     f"https://a{LONGEST_DOMAIN}": ("origin-host", None),
     f"https://*.a{LONGEST_DOMAIN}": ("origin-host", None),
+    # no label is too long, and the domain is by one
+    f"https://{LONGEST_DOMAIN}a": ("origin-host", None),
+    f"https://*.{LONGEST_DOMAIN}a": ("origin-host", None),
+    f"https://{LONGEST_DOMAIN}a.": ("origin-host", None),
     f"https://{LONGEST_DOMAIN}/{'a' * 99}": ("origin-too-long", None),
     "a" * MAX_ORIGIN_LENGTH: ("origin-scheme", None),
     "a" * (MAX_ORIGIN_LENGTH + 1): ("origin-too-long", None),
