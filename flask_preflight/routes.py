@@ -47,8 +47,7 @@ _WERKZEUG_REQUEST: Final = "werkzeug.request"
 class RouteMatch(NamedTuple):
     """What a preflight is judged by: a *policy*, or ``None`` to leave it alone.
 
-    *rule* is what it belongs to. *reason* is why the route refuses, whatever the policy says, and *error* what was
-    raised.
+    *rule* is the rule that it belongs to. *reason* is why the route refuses under any policy, and *error* what was raised.
     """
 
     policy: Policy | None
