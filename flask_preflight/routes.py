@@ -47,7 +47,8 @@ _WERKZEUG_REQUEST: Final = "werkzeug.request"
 class RouteMatch(NamedTuple):
     """What a preflight is judged by: a *policy*, or ``None`` to leave it alone.
 
-    *rule* is the rule that it belongs to. *reason* is why the route refuses under any policy, and *error* what was raised.
+    *rule* is the rule that it belongs to. *reason* is why the route refuses under any policy. *error* is what was
+    raised.
     """
 
     policy: Policy | None
