@@ -80,14 +80,12 @@ class _StandIn:
     def __init__(self, visit: Visit, make_context: Callable[[], Any]) -> None:
         self._visit = visit
         self._make_context = make_context
-        self._token: Token[Visit | None] | None = None
 
     def push(self) -> None:
-        self._token = _standing.set(self._visit)
+        self._token: Token[Visit | None] = _standing.set(self._visit)
 
     def pop(self, *_: object) -> None:
-        if self._token is not None:
-            _standing.reset(self._token)
+        _standing.reset(self._token)
 
     def __enter__(self) -> Any:
         return self._context.__enter__()

@@ -132,7 +132,7 @@ class CorsLayer:
 
     def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
         """What the log names as the rule of a request."""
-        raise NotImplementedError
+        return "any path"
 
     def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> None:
         is_logged = decision.reason is not None and journal.logs_refusals(debug=self.debug)
@@ -236,7 +236,7 @@ class PreflightMiddleware(CorsLayer):
 
     def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
         key_of = getattr(self._policy, "key_of", None)  # `by_path` has it
-        return "any path" if key_of is None else key_of(environ) or "any path"
+        return (key_of and key_of(environ)) or super().rule_of(environ, policy, route)
 
 
 def _call_finder(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:

@@ -562,3 +562,31 @@ def test_exc_info_may_be_passed_by_its_name(is_late: bool) -> None:
     check(app, Row("PUT /1", 1, "OPTIONS, PUT"))
     assert preflight(app, "PUT", "/exempt")[:2] == (200, {})
     assert send(app, "PUT", "/exempt") == Answer(200, {}, "exempt")
+
+
+def writes(app: WSGIApplication) -> WSGIApplication:
+    """A middleware that sends a body by the callable that ``start_response`` returns."""
+
+    def handle(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        body = app(environ, lambda *_: lambda _: None)
+        getattr(body, "close", lambda: None)()
+        start_response("200 OK", [("Content-Type", "text/plain")])(b"written")
+        return []
+
+    return handle
+
+
+def test_what_inner_middleware_writes_is_discarded() -> None:
+    assert preflight(protected(writes), "PUT", "/1") == granted("OPTIONS, PUT", max_age="1")
+
+
+def test_an_exception_of_an_exempt_view_reaches_the_server() -> None:
+    def fail() -> str:
+        raise LookupError("of the view")
+
+    app = new_app(protected=False)
+    app.config["PROPAGATE_EXCEPTIONS"] = True
+    app.route("/fails", methods=["PUT", "OPTIONS"])(cors_exempt(fail))
+    protected(moves_prefix, app)
+    with pytest.raises(LookupError, match="of the view"):
+        preflight(app, "PUT", "/budget/fails")

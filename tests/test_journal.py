@@ -591,3 +591,11 @@ def test_every_reason_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
     for reason in Reason:
         journal.tell(Told(POLICY, preflight(), refuse_preflight(reason), "/", False))
     assert [vars(record)["cors_reason"] for record in caplog.records] == [reason.value for reason in Reason]
+
+
+def test_a_lock_that_a_fork_has_left_locked_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = RateLimit()
+    limit._lock.acquire()  # as another thread may, when the process is forked
+    assert limit.admit("cause") is None
+    monkeypatch.setattr("os.getpid", lambda: -1)
+    assert limit.admit("cause") == (0, 0)

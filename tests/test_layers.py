@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from flask import Flask, abort, has_request_context, request
+from flask import Flask, Response, abort, has_request_context, request
 from pages import PAGE, Answer, granted, preflight, readable, send
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.test import Client
 
-from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_exempt
+from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_exempt, cors_route
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -207,3 +207,14 @@ def test_a_preflight_that_a_middleware_inside_answers_leaves_no_trace() -> None:
         assert (request.path, app.full_dispatch_request().headers.get("Allow") is not None) == ("/", True)
     finally:
         context.pop()
+
+
+def test_a_layer_inside_a_view_whose_policy_is_not_valid_defers_to_the_app() -> None:
+    inner = PreflightMiddleware(Response("inner"), Policy(allow_origins=[PAGE]))
+    app = Flask(__name__, static_folder=None)
+    app.put("/", endpoint="late")(lambda: Response.from_app(inner, request.environ))
+    Preflight(app, allow_origins=[PAGE])
+    assert send(app, "PUT", "/") == Answer(200, readable(), "inner")
+    view = app.view_functions["late"]
+    app.view_functions["late"] = cors_route(allow_origins="*", allow_credentials=True)(view)
+    assert send(app, "PUT", "/") == Answer(200, {"Vary": "Origin"}, "inner")

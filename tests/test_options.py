@@ -252,3 +252,12 @@ def test_the_options_endpoint_of_a_view_with_a_bad_policy_allows_nothing() -> No
         app.view_functions[endpoint] = cors_route(allow_credentials=True, expose_headers="*")(lambda: "")
     assert preflight(app, "OPTIONS", "/x") == REFUSED
     assert send(app, "OPTIONS", "/x").cors == {"Vary": "Origin"}
+
+
+def test_the_options_endpoint_of_a_url_that_redirects_a_method_has_the_app_wide_policy() -> None:
+    app = no_automatic_options()
+    app.get("/", endpoint="get")(cors_route(max_age=1)(lambda: ""))
+    app.url_map.add(Rule("/", endpoint="elsewhere", methods=["PUT"], redirect_to="https://elsewhere.example/"))
+    app.add_url_rule("/", "_automatic_options", index, methods=["OPTIONS"])
+    Preflight(app, allow_origins=[PAGE])
+    assert preflight(app, "OPTIONS", "/") == granted("OPTIONS")

@@ -229,3 +229,26 @@ def test_where_all_paths_have_one_policy_no_path_matters(policies: Mapping[str, 
 def test_in_all_other_cases_paths_matter(policies: Mapping[str, Policy | None]) -> None:
     find = finder(policies)
     assert [find({"PATH_INFO": path}) for path in AMBIGUOUS[:8]] == [None] * 8
+
+
+@pytest.mark.parametrize(
+    ("key", "plain"),
+    [
+        pytest.param("/api/*", "/api", id="glob"),
+        pytest.param("/api/.*", "/api", id="regular expression"),
+        pytest.param("/api/<int:number>", "/api", id="converter"),
+        pytest.param("/*", "/", id="everything"),
+        pytest.param("/^api", "/", id="anchor"),
+    ],
+)
+def test_a_key_that_looks_like_a_pattern_is_answered_with_a_plain_path(key: str, plain: str) -> None:
+    policy = Policy()
+    with pytest.raises(ValueError, match="a key covers all paths below it") as caught:
+        by_path({key: policy})
+    assert str(caught.value).endswith(f"write {plain!r}")
+    assert by_path({plain: policy})
+
+
+def test_policies_that_are_no_dictionary_are_a_type_error() -> None:
+    with pytest.raises(TypeError, match="is not a dictionary with paths; write by_path"):
+        by_path([("/api", Policy())])  # type: ignore[arg-type]
