@@ -174,7 +174,8 @@ class Origins(tuple[str, ...]):
         without_port = _without_port(origin) if self._any_port else origin
         if self._is_subdomain(origin, "") or (self._any_port and self._is_subdomain(without_port, ":*")):
             parsed = parse_origin(origin)
-            return parsed is not None and parsed.has_domain
+            # a special scheme whose host ends like a domain has one; the labels of an opaque host may be empty
+            return parsed is not None and (parsed.scheme in DEFAULT_PORTS or parsed.has_domain)
         if self._any_port and f"{without_port}:*" in self.patterns:
             return parse_origin(origin) is not None
         return bool(self.for_any_host) and self._has_pattern_for_scheme(origin)
