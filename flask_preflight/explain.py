@@ -115,7 +115,7 @@ def _origin_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str
         return f"The callable in allow_origins does not allow the origin {escape(origin)}."
     near = nearest_origin(policy, origin)
     hint = f" The nearest allowed origin is {near[0]!r}, which differs in {near[1]}." if near else ""
-    advice = _advise(policy, allow_origins=[*policy.allow_origins, origin]) or "To allow it, add it there."
+    advice = _advise(policy, allow_origins=[origin]) or "To allow it, add it there."
     return f"The origin {escape(origin)} is not in allow_origins.{hint} {advice}"
 
 

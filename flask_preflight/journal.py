@@ -161,21 +161,14 @@ class Journal:
                 self.log_failure(f"A receiver of the signal {signal.name!r} failed", error)
 
     def _log_refusal(self, told: Told) -> None:
-        decision, facts = told.decision, told.facts
-        if decision.reason is None or not logs_refusals(debug=told.debug):
+        reason, origin = told.decision.reason, told.facts.origin or ""
+        if reason is None or not logs_refusals(debug=told.debug):
             return
-        near = decision.reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(told.policy, facts.origin or "")
-        cause = (decision.reason, told.rule, near[0] if near else None)
-        is_preflight = decision.outcome is Outcome.PREFLIGHT_REFUSED
-        kind, method = ("preflight", facts.requested_method) if is_preflight else ("request", facts.method)
-        text = (
-            f"Refused a CORS {kind}, {decision.reason.value}: {escape(method or '')} {escape(told.rule)}."
-            f" {explain(told.policy, facts, decision)}"
-        )
-        origin = escape(facts.origin or "")[1:-1]
-        extra = {"cors_reason": decision.reason.value, "cors_origin": origin, "cors_rule": told.rule}
+        near = reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(told.policy, origin)
+        cause = (reason, told.rule, near[0] if near else None)
+        extra = {"cors_reason": reason.value, "cors_origin": escape(origin)[1:-1], "cors_rule": told.rule}
         level = logging.WARNING if told.debug else logging.INFO
-        self._log(level, cause, text, is_limited=not told.debug, extra=extra)
+        self._log(level, cause, lambda: _describe_refusal(told, reason), is_limited=not told.debug, extra=extra)
 
     def log_failure(self, what: str, error: Exception) -> None:
         """Log that the user's own code raised *error*, with its traceback and its file and line."""
@@ -183,32 +176,45 @@ class Journal:
         place = error.place if isinstance(error, NotABool) else None
         place = place or next((frame for frame in reversed(frames) if _is_users(frame[0])), None)
         where = f", at {place[0]}:{place[1]}" if place else ""
-        text = f"{what}{where}: {describe_error(error)}"
         exc_info = (type(error), error, error.__traceback__)
-        self._log(logging.ERROR, (type(error), place), text, exc_info=exc_info)
+        cause = (type(error), place)
+        self._log(logging.ERROR, cause, lambda: f"{what}{where}: {describe_error(error)}", exc_info=exc_info)
 
     def warn(self, text: str) -> None:
         """Log *text* as a WARNING, each time."""
-        self._log(logging.WARNING, None, text, is_limited=False)
+        self._log(logging.WARNING, None, lambda: text, is_limited=False)
 
     def log_once(self, level: int, cause: Hashable, text: str) -> None:
         """Log *text*, at most once a minute for each *cause*."""
-        self._log(level, cause, text)
+        self._log(level, cause, lambda: text)
 
-    def _log(self, level: int, cause: Hashable, text: str, *, is_limited: bool = True, **details: Any) -> None:
-        """Log *text* unless its cause was logged within the last minute. A handler that raises changes nothing."""
+    def _log(
+        self, level: int, cause: Hashable, make_text: Callable[[], str], *, is_limited: bool = True, **details: Any
+    ) -> None:
+        """Log a text unless its cause was logged within the last minute. A handler that raises changes nothing.
+
+        Only then is the text made: an explanation may take long, and a stranger decides how often it is asked for.
+        """
         if not logger.isEnabledFor(level):
             return
         admitted = self._limit.admit(cause) if is_limited else (0, 0)
         if admitted is None:
             return
-        suppressed, others = admitted
+        text, (suppressed, others) = make_text(), admitted
         if suppressed:
             text += f" ({suppressed} more of this kind since the last record)"
         if others:
             text += f" ({others} of other kinds were not logged)"
         with suppress(Exception):  # nowhere is left to report it
             logger.log(level, "%s", text, **details)
+
+
+def _describe_refusal(told: Told, reason: Reason) -> str:
+    facts = told.facts
+    is_preflight = told.decision.outcome is Outcome.PREFLIGHT_REFUSED
+    kind, method = ("preflight", facts.requested_method) if is_preflight else ("request", facts.method)
+    what = f"Refused a CORS {kind}, {reason.value}: {escape(method or '')} {escape(told.rule)}."
+    return f"{what} {explain(told.policy, facts, told.decision)}"
 
 
 def _signal_of(outcome: Outcome) -> NamedSignal:

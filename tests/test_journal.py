@@ -277,6 +277,27 @@ def test_each_cause_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture, cl
     assert "more" not in caplog.messages[0]
 
 
+def test_only_what_is_logged_is_explained(
+    caplog: pytest.LogCaptureFixture, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An explanation may take long, and a stranger decides how often a request is refused."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    explained: list[RequestFacts] = []
+
+    def explain(_: Policy, facts: RequestFacts, __: object) -> str:
+        explained.append(facts)
+        return "Because."
+
+    monkeypatch.setattr(journal_module, "explain", explain)
+    journal = Journal(None)
+    for number in range(1000):
+        tell(journal, preflight(f"M{number}"))
+    clock.now += 60
+    tell(journal, preflight("M1000"))
+    assert [facts.requested_method for facts in explained] == ["M0", "M1000"]
+    assert len(caplog.records) == 2
+
+
 # two refusals, and whether they have one cause: (reason, rule, nearest allowed origin)
 CAUSES: dict[str, tuple[RequestFacts, str, RequestFacts, str, bool]] = {
     "another method": (preflight("DELETE"), "/a", preflight("PATCH"), "/a", True),
