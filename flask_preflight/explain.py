@@ -37,7 +37,7 @@ def escape(text: str) -> str:
     return ascii(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
 
 
-def describe_error(error: Exception | None) -> str:
+def describe_error(error: BaseException | None) -> str:
     """What was raised, as `escape` shows it. This also works for errors that cannot be printed."""
     return escape("".join(traceback.format_exception_only(error)).strip())
 

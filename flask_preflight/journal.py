@@ -45,6 +45,7 @@ REFUSALS: Final = "flask_preflight.refusals"
 
 _PERIOD: Final = 60.0  # seconds between two records of one cause
 _MOST_CAUSES: Final = 100  # in one period
+_MOST_CHAINED: Final = 10  # exceptions in one traceback; a chain may be a ring
 
 
 def tells_refusals(environ: dict[str, Any]) -> bool:
@@ -215,6 +216,33 @@ def _describe_refusal(told: Told, reason: Reason) -> str:
     kind, method = ("preflight", facts.requested_method) if is_preflight else ("request", facts.method)
     what = f"Refused a CORS {kind}, {reason.value}: {escape(method or '')} {escape(told.rule)}."
     return f"{what} {explain(told.policy, facts, told.decision)}"
+
+
+class _OwnTraceback(logging.Filter):
+    """Puts our own form of a traceback into each record, before Python's formatter makes it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = _format_traceback(record.exc_info[1])
+        return True
+
+
+logger.addFilter(_OwnTraceback())
+
+
+def _format_traceback(error: BaseException) -> str:
+    """The traceback of *error*, after those of what it was raised from.
+
+    What an exception says is escaped and shortened, because it may be what a stranger has sent.
+    """
+    parts: list[str] = []
+    chained: BaseException | None = error
+    while chained is not None and len(parts) < _MOST_CHAINED:
+        frames = "".join(traceback.format_tb(chained.__traceback__))
+        parts.insert(0, f"Traceback (most recent call last):\n{frames}{describe_error(chained)[1:-1]}")
+        # https://docs.python.org/3/library/exceptions.html#exception-context
+        chained = chained.__cause__ if chained.__suppress_context__ else chained.__context__
+    return "\n\n".join(parts)
 
 
 def _signal_of(outcome: Outcome) -> NamedSignal:
