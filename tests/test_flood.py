@@ -330,7 +330,7 @@ def flaw_of(record: logging.LogRecord) -> str:
 
 @contextmanager
 def logging_to(handler: logging.Handler, level: int = logging.INFO) -> Iterator[None]:
-    """Have all records from *level* on go to *handler* alone."""
+    """Send all records from *level* on to *handler* alone."""
     logger = logging.getLogger("flask_preflight")
     before = logger.level, logger.propagate, logger.handlers
     logger.setLevel(level)
@@ -408,7 +408,7 @@ def test_a_flood_leaves_few_records_and_a_correct_count(
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("name", ["by_path", "flask"])
 def test_threads_keep_the_bounds_and_the_answers(name: str, clock: Clock, records: Records) -> None:
-    """Of threads that come at one moment some are not counted. Whoever reads the clock is."""
+    """Threads do not wait for each other, so some refusals are not counted. Each one that reads the clock must be."""
     statuses, expected = Counter[str](), Counter[str]()
     alone, app = APPS[name](debug=False), APPS[name](debug=False)
     with untraced():
@@ -440,7 +440,7 @@ def ask_some(app: WSGIApplication, flood: Iterator[WSGIEnvironment], records: Re
 
 @contextmanager
 def hasty_switches() -> Iterator[None]:
-    """Have threads interrupt each other as often as the interpreter can."""
+    """Make threads interrupt each other as often as the interpreter can."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:

@@ -1,4 +1,4 @@
-"""What production tells strangers: nothing. All refusals look the same, whatever is refused, by whatever policy."""
+"""Production answers tell strangers nothing: all refusals look the same, for every reason and every policy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from flask_preflight.routes import PolicyTable
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-# Whatever must stay secret holds this word.
+# All that must stay secret has this word in it.
 SECRET = "canary"
 PAGE = f"https://{SECRET}.example"
 LISTED = [PAGE, f"https://*.{SECRET}.example", f"https://{SECRET}.example:8443", "http://localhost:3000"]
@@ -210,7 +210,7 @@ def test_all_refused_preflights_get_one_answer(edge: str, level: int, caplog: py
             alone = ask(app, environ)
             with refusals() as reasons:
                 answer = ask(app, {**environ, "flask_preflight.refusals": []})
-            assert answer == alone, "who listens makes no difference"
+            assert answer == alone, "signals and lists change no answer"
             assert (alone == REFUSED) == bool(reasons), environ
             told.update(reasons)
     assert told == {*Reason} - (set() if "flask" in edge else OF_ROUTES)
@@ -225,7 +225,7 @@ def test_a_refused_request_gets_what_it_gets_where_nobody_is_allowed(policy: str
         alone = ask(app, environ)
         with refusals() as reasons:
             answer = ask(app, {**environ, "flask_preflight.refusals": []})
-        assert answer == alone, "who listens makes no difference"
+        assert answer == alone, "signals and lists change no answer"
         if reasons:
             assert alone == ask(closed, environ)
             assert alone == ask(app, {**environ, "HTTP_ORIGIN": "https://another.example"})
@@ -284,7 +284,7 @@ def test_nothing_is_put_into_words_where_nobody_listens(
     assert done == []
     caplog.set_level(logging.INFO, "flask_preflight")
     ask(app, preflight("/missing", "https://evil.com", "PUT\n"))
-    assert {"explain", "makeRecord"} <= {*done}, "and if somebody does, it is noticed here"
+    assert {"explain", "makeRecord"} <= {*done}, "where the log is on, it is noticed here"
 
 
 STRANGERS = [origin for name, origin in ORIGINS.items() if name not in {"listed", "too long"}]
