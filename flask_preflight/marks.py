@@ -196,11 +196,15 @@ def _own(target: object) -> tuple[Mark, ...]:
 class ViewMarks:
     """The marks of a view, as they are now, inside those of its *blueprints*, which go from the outermost inwards."""
 
+    __slots__ = ("_class", "_outer")
+
     def __init__(self, view: object, blueprints: Iterable[object] = ()) -> None:
-        self._outer = [mark for blueprint in blueprints for mark in _own(blueprint)]
         self._class: type | None = None
+        self._outer: tuple[Mark, ...] = ()
+        for blueprint in blueprints:
+            self._outer += _own(blueprint)
         if type(view) is FunctionType and _WRAPPERS.isdisjoint(view.__dict__):  # most views
-            self._outer += _own(view)
+            self._outer += view.__dict__.get(_ATTRIBUTE, ())
             return
         functions = _unwrapped(view)
         self._class = _class_of(functions)
@@ -217,8 +221,8 @@ class ViewMarks:
         marks = self._outer
         if self._class is not None:
             handlers = _handlers_of(self._class, method)
-            marks = [*marks, *(mark for each in handlers for part in _unwrapped(each)[::-1] for mark in _own(part))]
-        return tuple(dict.fromkeys(marks)) if len(marks) > 1 else tuple(marks)  # `wraps` copies marks
+            marks += tuple(mark for each in handlers for part in _unwrapped(each)[::-1] for mark in _own(part))
+        return tuple(dict.fromkeys(marks)) if len(marks) > 1 else marks  # `wraps` copies marks
 
 
 def _unwrapped(view: object) -> list[object]:
