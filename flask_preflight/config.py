@@ -48,7 +48,12 @@ def in_config(problem: Problem) -> Problem:
     """*problem*, which a value of the configuration has, with its key and with what to write there."""
     if problem.id == "not-a-bool":
         problem = problem._replace(hint="write True or False, and in the environment true or false")
-    return _locate(f"{PREFIX}{problem.field.upper()}", problem)
+    return _locate(key_of(problem.field), problem)
+
+
+def key_of(field: str) -> str:
+    """The key of *field* in the configuration."""
+    return f"{PREFIX}{field.upper()}"
 
 
 def unread_variables(config: Mapping[str, Any]) -> list[str]:

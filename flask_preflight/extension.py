@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -11,7 +12,7 @@ from flask import Blueprint, Flask
 from flask_preflight.config import unread_variables
 from flask_preflight.layer import FlaskLayer
 from flask_preflight.policy import Policy, freeze_changes
-from flask_preflight.state import NAME, AppState, state_of
+from flask_preflight.state import NAME, AppState, Call, state_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -42,7 +43,7 @@ class Preflight:
         self, app: Flask | None = None, *not_fields: object, debug: bool | None = None, **changes: Unpack[PolicyChanges]
     ) -> None:
         _check_positional(not_fields)
-        self._changes = freeze_changes(changes)
+        self._call = _note_call("Preflight(...)", freeze_changes(changes))
         self._debug = _check_debug(debug)
         if app is not None:
             self.init_app(app)
@@ -58,11 +59,11 @@ class Preflight:
         """
         _check_positional(not_fields)
         app = _unwrap_app(app)
-        levels = (self._changes, freeze_changes(changes))
+        calls = (self._call, _note_call("init_app(...)", freeze_changes(changes)))
         debug = self._debug if _check_debug(debug) is None else debug
         if NAME in app.extensions:
             raise RuntimeError(f"{app!r} has a Preflight already, and needs only one: remove this init_app()")
-        state = AppState(app, levels)
+        state = AppState(app, calls)
         app.extensions[NAME] = state
         layer = FlaskLayer(app.wsgi_app, state, debug)
         app.wsgi_app = layer.wsgi_app  # type: ignore[method-assign]  # Flask's way to add middleware
@@ -102,6 +103,12 @@ class Preflight:
         :raises TypeError: for an unknown field.
         """
         state_of(_unwrap_app(app)).reconfigure(freeze_changes(changes))
+
+
+def _note_call(name: str, changes: PolicyChanges) -> Call:
+    """A call of the user's, two frames further out."""
+    frame = sys._getframe(2)
+    return Call(f"{name} at {frame.f_code.co_filename}:{frame.f_lineno}", changes)
 
 
 def _check_positional(values: tuple[object, ...]) -> None:

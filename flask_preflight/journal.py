@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from blinker import Namespace
 
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts
-from flask_preflight.explain import describe_error, escape, explain, nearest_origin, refusal_line
+from flask_preflight.explain import NO_ROUTE, describe_error, escape, nearest_origin, refusal_line
 from flask_preflight.origin import DEFAULT_PORTS, parse_origin
 from flask_preflight.policy import NotABool, Policy
 
@@ -78,15 +78,24 @@ def counts_as_refusal(facts: RequestFacts) -> bool:
     return environ.get("HTTP_HOST") not in {name, f"{name}{default}"}
 
 
+def carries_lost_cookies(policy: Policy, environ: dict[str, Any]) -> bool:
+    """Whether a browser would block the response though its origin is allowed, because cookies are not.
+
+    https://fetch.spec.whatwg.org/#concept-cors-check
+    """
+    return not policy.allow_credentials and "HTTP_COOKIE" in environ
+
+
 @dataclass(frozen=True)
 class Told:
-    """What is told about one decision. *rule* is what the policy belongs to."""
+    """What is told about one decision. *rule* is what the policy belongs to, *sentence* explains a refusal."""
 
     policy: Policy
     facts: RequestFacts
     decision: Decision
-    rule: str
-    debug: bool
+    rule: str = ""
+    sentence: str = ""
+    debug: bool = False
 
 
 # ---------------------------------------------------------------------------------------
@@ -152,7 +161,7 @@ class Journal:
         if decision.reason is not None:
             self._log_refusal(told)
             if (refusals := environ.get(REFUSALS)) is not None:
-                refusals.append(refusal_line(told.policy, told.facts, decision))
+                refusals.append(refusal_line(decision.reason, told.sentence))
         signal = _signal_of(decision.outcome)
         if signal.receivers:
             try:
@@ -168,10 +177,9 @@ class Journal:
         cause = (decision.reason, told.rule, near[0] if near else None)
         is_preflight = decision.outcome is Outcome.PREFLIGHT_REFUSED
         kind, method = ("preflight", facts.requested_method) if is_preflight else ("request", facts.method)
-        text = (
-            f"Refused a CORS {kind}, {decision.reason.value}: {escape(method or '')} {escape(told.rule)}."
-            f" {explain(told.policy, facts, decision)}"
-        )
+        rule = told.rule if told.rule == NO_ROUTE else escape(told.rule)
+        verb = "Refused" if decision.outcome in _REFUSED else "The browser blocks"
+        text = f"{verb} a CORS {kind}, {decision.reason.value}: {escape(method or '')} {rule}. {told.sentence}"
         origin = escape(facts.origin or "")[1:-1]
         extra = {"cors_reason": decision.reason.value, "cors_origin": origin, "cors_rule": told.rule}
         level = logging.WARNING if told.debug else logging.INFO
@@ -209,6 +217,9 @@ class Journal:
             text += f" ({others} of other kinds were not logged)"
         with suppress(Exception):  # nowhere is left to report it
             logger.log(level, "%s", text, **details)
+
+
+_REFUSED: Final = {Outcome.PREFLIGHT_REFUSED, Outcome.ACTUAL_REFUSED}
 
 
 def _signal_of(outcome: Outcome) -> NamedSignal:

@@ -62,11 +62,16 @@ class Mark:
             self._target = weakref.ref(target)
 
     def describe(self) -> str:
-        """Where the mark is, and on what."""
+        """Which decorator it is, and on what."""
         target = self._target()
         name = getattr(target, "__qualname__", None) or getattr(target, "name", "")
-        place = place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self._place
-        return f"{place}: {self._decorator} on {name}" if name else f"{place}: {self._decorator}"
+        return f"{self._decorator} on {name}" if name else self._decorator
+
+    @property
+    def place(self) -> str:
+        """``file:line`` of the marked function or class, else of the decorator."""
+        target = self._target()
+        return place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self._place
 
 
 # They go with the marked objects.

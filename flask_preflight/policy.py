@@ -87,6 +87,7 @@ class Policy:
     dangerously_allow_null_origin: bool = False
 
     responses: ClassVar[Any] = None
+    broad: ClassVar[Policy | None] = None  # of a narrowed policy: the one that it comes from
 
     if not TYPE_CHECKING:  # type checkers know the fields, and would take any name
 
@@ -213,7 +214,7 @@ class Policy:
     def _narrow(self, methods: frozenset[str]) -> Policy:
         # without HEAD for GET: the route has it already, or another view has it
         exactly = tuple(sorted(method for method in methods if not fetch.is_forbidden_method(method)))
-        return self.twin(allow_methods=exactly, methods=exactly)
+        return self.twin(allow_methods=exactly, methods=exactly, broad=self)
 
     def twin(self, **values: object) -> Policy:
         """A copy with other *values*, which are neither read nor checked."""

@@ -87,6 +87,10 @@ class PolicyTable:
         """
         return self._merged_policy(self._marks(endpoint).of(method))
 
+    def marks_of(self, endpoint: str, method: str) -> tuple[Mark, ...]:
+        """The marks that the policy of a view comes from, from the outermost to the innermost."""
+        return self._marks(endpoint).of(method)
+
     def _merged_policy(self, marks: tuple[Mark, ...]) -> Policy | None:
         if not marks:
             return self.app_wide

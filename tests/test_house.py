@@ -40,7 +40,7 @@ LAYERS = {
     "door": ("wsgi routes", "flask"),
     "config": ("problems policy", ""),
     "state": ("problems checks policy journal marks routes config", "flask publicsuffixlist"),
-    "layer": ("problems policy engine responses journal wsgi routes door state", "flask werkzeug"),
+    "layer": ("problems policy engine explain responses journal wsgi routes door state", "flask werkzeug"),
     "extension": ("policy config state layer", "flask"),
     # The judge of the tests knows only the standard's words, and nothing of what it judges.
     "browser": ("fetch", "werkzeug"),

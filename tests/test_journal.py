@@ -25,6 +25,7 @@ from flask_preflight import (
     request_refused,
 )
 from flask_preflight import journal as journal_module
+from flask_preflight.explain import explain
 from flask_preflight.journal import Journal, RateLimit, Told, counts_as_refusal
 
 ORIGIN = "https://frontend.com"
@@ -217,7 +218,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def tell(
     journal: Journal, facts: RequestFacts, *, rule: str = "/api/<int:id>", debug: bool = False, policy: Policy = POLICY
 ) -> None:
-    journal.tell(Told(policy, facts, negotiate(policy, facts), rule, debug))
+    decision = negotiate(policy, facts)
+    journal.tell(Told(policy, facts, decision, rule, explain(policy, facts, decision), debug))
 
 
 def preflight(method: str = "DELETE", origin: str = ORIGIN, names: str | None = None, **environ: Any) -> RequestFacts:
@@ -240,7 +242,8 @@ def test_a_refusal_is_one_record(caplog: pytest.LogCaptureFixture) -> None:
     assert vars(record) | {"cors_reason": "method-not-allowed", "cors_origin": ORIGIN} == vars(record)
     assert "/api/<int:id>" in vars(record)["cors_rule"]
     message = record.getMessage()
-    sentence = "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows PUT."
+    sentence = explain(POLICY, preflight(), negotiate(POLICY, preflight()))
+    assert sentence
     assert message.endswith(f" {sentence}")
     for part in ("method-not-allowed", "DELETE", "/api/<int:id>", "preflight"):
         assert part in message.removesuffix(sentence)
@@ -252,7 +255,7 @@ def test_a_refused_actual_request_is_one_record_too(caplog: pytest.LogCaptureFix
     (record,) = caplog.records
     assert vars(record)["cors_reason"] == "origin-not-allowed"
     assert vars(record)["cors_origin"] == "http://localhost:3001"
-    for part in ("origin-not-allowed", "PATCH", "/api/<int:id>", "'http://localhost:3000', which differs in the port"):
+    for part in ("origin-not-allowed", "PATCH", "/api/<int:id>", "'http://localhost:3000'. It differs in the port."):
         assert part in record.getMessage()
 
 
@@ -551,9 +554,10 @@ def test_refusals_are_appended_to_the_list_in_the_environ() -> None:
     tell(Journal(None), preflight("PUT", **listed_in(refusals)))
     tell(Journal(None), actual("https://a.com", **listed_in(refusals)))
     assert refusals == [
-        "method-not-allowed; The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows"
-        " PUT.",
-        "origin-not-allowed; The origin 'https://a.com' is not in allow_origins. To allow it, add it there.",
+        "method-not-allowed; The method 'DELETE' is not in allow_methods, which allows PUT. To allow it, write"
+        " allow_methods=['PUT', 'DELETE'] in the Policy.",
+        "origin-not-allowed; The origin 'https://a.com' is not in allow_origins. If the page is yours, write"
+        " allow_origins=['http://localhost:3000', 'https://frontend.com', 'https://a.com'] in the Policy.",
     ]
 
 
@@ -589,7 +593,7 @@ def test_every_reason_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "flask_preflight")
     journal = Journal(None)
     for reason in Reason:
-        journal.tell(Told(POLICY, preflight(), refuse_preflight(reason), "/", False))
+        journal.tell(Told(POLICY, preflight(), refuse_preflight(reason), "/"))
     assert [vars(record)["cors_reason"] for record in caplog.records] == [reason.value for reason in Reason]
 
 
