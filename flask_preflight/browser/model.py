@@ -36,7 +36,7 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from werkzeug.datastructures import Headers
 from werkzeug.urls import iri_to_uri
 
-from . import fetch as words
+from .. import fetch as words
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
