@@ -44,8 +44,20 @@ LAYERS = {
     "layer": ("problems policy engine responses journal wsgi routes door state", "flask werkzeug"),
     "extension": ("policy config state layer", "flask"),
     # The judge of the tests knows only the standard's words, and nothing of what it judges.
-    "browser/model": ("fetch", "werkzeug"),
-    "browser/__init__": ("browser/model", ""),
+    "browser/text": ("", ""),
+    "browser/urls": ("fetch browser/text", "werkzeug"),
+    "browser/cookies": ("browser/urls", ""),
+    "browser/transport": ("fetch browser/urls", "werkzeug"),
+    "browser/records": ("fetch browser/urls", "werkzeug"),
+    "browser/messages": ("fetch browser/text browser/urls browser/records", "werkzeug"),
+    "browser/checks": ("fetch browser/urls browser/records browser/messages", "werkzeug"),
+    "browser/cache": ("fetch browser/urls browser/records", ""),
+    "browser/model": (
+        "fetch browser/text browser/urls browser/cookies browser/transport browser/records browser/messages "
+        "browser/checks browser/cache",
+        "werkzeug",
+    ),
+    "browser/__init__": ("browser/records browser/messages browser/model", ""),
     "pytest_plugin": ("browser/__init__", "pytest"),
     # The public names, each imported when it is used.
     "__init__": ("problems policy engine journal wsgi paths marks extension", ""),

@@ -13,6 +13,16 @@ ports, service workers, HTTP authentication by the browser, and what engines do 
 ``SameSite``. URLs are read by the standard library and Werkzeug, bodies are read to their end.
 """
 
-from .model import Browser, CORSError, Exchange, Response, Step
+# The rules of this folder:
+# - A file imports only files above it: text, urls, cookies, transport, records, messages, checks, cache, model.
+#   Read them in this order, or start with model, which is the Fetch standard's algorithm.
+# - Of the rest of the package it uses the standard's words, `fetch`, and nothing else: the judge must not share an
+#   error with what it judges.
+# - Each algorithm stands under the link to its section of the standard.
+# - urls, cookies and transport take and return plain values. They know nothing of requests and pages.
+
+from .messages import CORSError, Step
+from .model import Browser
+from .records import Exchange, Response
 
 __all__ = ["Browser", "CORSError", "Exchange", "Response", "Step"]
