@@ -7,7 +7,8 @@ write instead. What a client sent is shortened and escaped.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import islice
 from typing import Any, Final, NamedTuple, cast
 
 from flask_preflight import fetch
@@ -28,6 +29,7 @@ REFUSED_HEADER: Final = "CORS-Refused"
 
 _LONGEST_SHOWN: Final = 200
 _LONGEST_LINE: Final = 1000
+_MOST_REPEATED: Final = 20  # values of a list
 
 _OF_METHOD: Final = {Reason.METHOD_NOT_ROUTED, Reason.METHOD_NOT_ALLOWED}
 
@@ -53,7 +55,7 @@ def escape(text: str) -> str:
     return ascii(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
 
 
-def describe_error(error: Exception | None) -> str:
+def describe_error(error: BaseException | None) -> str:
     """What was raised, as `escape` shows it. This also works for errors that cannot be printed."""
     return escape("".join(traceback.format_exception_only(error)).strip())
 
@@ -167,18 +169,31 @@ class _Refusal(NamedTuple):
     def origin(self) -> str:
         return self.facts.origin or ""
 
-    def advise(self, aim: str, **changes: Any) -> str:
-        """What to write, after the words *aim*, or why that would be a problem."""
+    def advise_adding(self, aim: str, field: str, added: list[str], listed: Iterable[object] = ()) -> str:
+        """What to write, after the words *aim*, to have *added* beside what is *listed*.
+
+        Only what is added is checked, and a long list is not written again: a stranger decides how often this is asked.
+        """
+        values = [*islice(listed, _MOST_REPEATED + 1), *added]
+        if len(values) <= _MOST_REPEATED + len(added) and len(ascii(values)) <= _LONGEST_SHOWN:
+            written = f"{aim} write {self._write({field: values})}."
+        else:
+            key, where = self.place.setting_of(field)
+            written = f"{aim} add {', '.join(map(ascii, added))} to {key} in {where}."
+        return self._problem_of({field: added}) or written
+
+    def advise(self, aim: str, changes: dict[str, Any]) -> str:
+        """What to write, after the words *aim*, to have *changes*."""
+        return self._problem_of(changes) or f"{aim} write {self._write(changes)}."
+
+    def _problem_of(self, changes: dict[str, Any]) -> str:
+        """Why the policy would refuse *changes*."""
         try:
             self.policy.override(**changes)
         except PolicyError as error:
             problem = error.problems[-1]
             return f"{escape(str(problem.value))} cannot be added: it {problem.message}; {problem.hint}."
-        field, value = next(iter(changes.items()))
-        if isinstance(value, list) and len(ascii(value)) > _LONGEST_SHOWN:
-            key, where = self.place.setting_of(field)
-            return f"{aim} add {value[-1]!a} to {key} in {where}."
-        return f"{aim} write {self._write(changes)}."
+        return ""
 
     def _write(self, changes: dict[str, Any]) -> str:
         by_place: dict[str, list[str]] = {}
@@ -208,13 +223,13 @@ def _origin_not_allowed(it: _Refusal) -> str:
         text += f" The nearest allowed origin is {near[0]!r}. It differs in {near[1]}."
     if near and near[1] == "the host":
         text += " To browsers, localhost, 127.0.0.1 and [::1] are different hosts."
-    return f"{text} {it.advise('If the page is yours,', allow_origins=[*allowed, it.origin])}"
+    return f"{text} {it.advise_adding('If the page is yours,', 'allow_origins', [it.origin], allowed)}"
 
 
 def _origin_null(it: _Refusal) -> str:
     allowed, served = it.policy.allow_origins, "http://localhost:8000"
-    listed = [origin for origin in allowed if origin != served] if isinstance(allowed, Origins) else []
-    advice = it.advise("allow its origin:", allow_origins=[*listed, served])
+    listed = (origin for origin in allowed if origin != served) if isinstance(allowed, Origins) else ()
+    advice = it.advise_adding("allow its origin:", "allow_origins", [served], listed)
     return (
         "The origin is 'null'. Browsers send that for pages opened from a disk, for sandboxed frames and data: URLs,"
         " and after a redirect to another origin. Open the page from a web server, such as python -m http.server 8000,"
@@ -232,7 +247,9 @@ def _origin_check_failed(it: _Refusal) -> str:
 def _method_not_allowed(it: _Refusal) -> str:
     names = [name for name in it.policy.methods if name != "HEAD" or "GET" not in it.policy.methods]
     method = it.method.upper() if _is_in_wrong_case(it.method) else it.method
-    hint = "" if allows_method(it.policy, method) else it.advise("To allow it,", allow_methods=[*names, method])
+    hint = (
+        "" if allows_method(it.policy, method) else it.advise_adding("To allow it,", "allow_methods", [method], names)
+    )
     if method != it.method:
         hint = f"Methods are case-sensitive: write {method!r} in the page's fetch(). {hint}".rstrip()
     allowed = _list_or_nothing(it.policy.methods)
@@ -250,9 +267,12 @@ def _method_not_routed(it: _Refusal) -> str:
     there = tuple(name for name in it.routed_methods if name != "OPTIONS")
     if _is_in_wrong_case(it.method) and it.method.upper() in there:
         hint = f"Methods are case-sensitive: write {it.method.upper()!r} in the page's fetch()."
+    elif it.place.rule == NO_ROUTE:  # a converter of the app's own has said so
+        hint = "To handle it, let its route allow it."
     else:
         hint = f"To handle it, add a view with @app.route({it.place.rule!r}, methods=[{it.method!r}])."
-    return f"This URL has no route for the method {escape(it.method)}, only for {_list_or_nothing(there)}. {hint}"
+    others = f", only for {', '.join(there)}" if there else ""
+    return f"This URL has no route for the method {escape(it.method)}{others}. {hint}"
 
 
 def _headers_not_allowed(it: _Refusal) -> str:
@@ -266,9 +286,9 @@ def _headers_not_allowed(it: _Refusal) -> str:
         allowed = _list_or_nothing(it.policy.headers)
         parts.append(f"{_some(missing)} {_are(missing)} not in allow_headers, which allows {allowed}.")
     if missing:
-        names = ["*"] if it.policy.allows_any_header else it.policy.headers
         aim = "To allow them," if len(missing) > 1 else "To allow it,"
-        parts.append(it.advise(aim, allow_headers=[*names, *map(_spell, missing[:_MOST_NAMED])]))
+        listed = it.policy.headers or (fetch.WILDCARD,) * it.policy.allows_any_header
+        parts.append(it.advise_adding(aim, "allow_headers", [*map(_spell, missing[:_MOST_NAMED])], listed))
     if useless:
         it_or_them = "them" if len(useless) > 1 else "it"
         parts.append(f"No server can allow {_some(useless)}. Remove {it_or_them} from the page's fetch().")
@@ -297,14 +317,13 @@ def _can_be_allowed(name: str) -> bool:
 
 
 def _credentials_not_allowed(it: _Refusal) -> str:
-    aim = "If the page needs cookies,"
     changes: dict[str, Any] = {"allow_credentials": True}
     if it.policy.allows_any_origin:
         changes = {"allow_origins": [it.origin], **changes}
     return (
         "The page sent cookies (credentials: 'include'), and the policy has allow_credentials=False, so the browser"
-        f" does not let the page read the response. {it.advise(aim, **changes)} Otherwise remove credentials from the"
-        " page's fetch()."
+        f" does not let the page read the response. {it.advise('If the page needs cookies,', changes)}"
+        " Otherwise remove credentials from the page's fetch()."
     )
 
 

@@ -155,7 +155,7 @@ class FlaskLayer(CorsLayer):
         state, table = self._state, self._state.ensure_table()
         rule: Rule | None = route.rule or table.rule_of(environ, method)
         if rule is None:
-            return Place(NO_ROUTE, is_routed=route.error is not None, setting_of=state.setting_of)
+            return Place(NO_ROUTE, is_routed=(route.reason or route.error) is not None, setting_of=state.setting_of)
         is_app_wide = route.reason is Reason.METHOD_NOT_ROUTED
         marks = () if is_app_wide else table.marks_of(rule.endpoint, method.upper())
         return Place(rule.rule, setting_of=lambda field: state.setting_of(field, marks))

@@ -212,8 +212,10 @@ class Policy:
         return narrowed
 
     def _narrow(self, methods: frozenset[str]) -> Policy:
-        # without HEAD for GET: the route has it already, or another view has it
-        exactly = tuple(sorted(method for method in methods if not fetch.is_forbidden_method(method)))
+        # Without HEAD for GET: the route has it already, or another view has it. And without what is no method, since
+        # browsers discard a list with such a name: https://fetch.spec.whatwg.org/#cors-preflight-fetch-0
+        names = (method for method in methods if fetch.is_token(method) and not fetch.is_forbidden_method(method))
+        exactly = tuple(sorted(names))
         return self.twin(allow_methods=exactly, methods=exactly, broad=self)
 
     def twin(self, **values: object) -> Policy:

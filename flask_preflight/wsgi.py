@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakSet
 
@@ -85,10 +86,10 @@ class CorsLayer:
         """The answer to a preflight, negotiated and told to those who want to know."""
         facts = read_facts(environ)
         decision = self.decide(policy, facts, route)
-        sentence = self._tell(policy, facts, decision, route)
+        told = self._tell(policy, facts, decision, route)
         if decision.outcome is Outcome.PREFLIGHT_GRANTED:
             return make_answer(policy.preflight_status, decision.headers)
-        return make_answer(*debug_answer(facts, decision, sentence)) if self.debug else REFUSAL
+        return make_answer(*debug_answer(facts, decision, told.explain())) if self.debug else REFUSAL
 
     def added_headers(
         self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any = None
@@ -115,10 +116,10 @@ class CorsLayer:
             return decision.headers
         if is_allowed and journal.carries_lost_cookies(policy, environ) and journal.counts_as_refusal(facts):
             decision = decision._replace(reason=Reason.CREDENTIALS_NOT_ALLOWED)
-        sentence = self._tell(policy, facts, decision, route)
+        told = self._tell(policy, facts, decision, route)
         if decision.reason is None or not self.debug:
             return decision.headers
-        return (*decision.headers, debug_header(decision.reason, sentence))
+        return (*decision.headers, debug_header(decision.reason, told.explain()))
 
     def decide(self, policy: Policy, facts: RequestFacts, route: Any) -> Decision:
         """Negotiate, and log what a callable raised."""
@@ -136,15 +137,16 @@ class CorsLayer:
         """Where the policy of a request comes from, for the log and for advice."""
         return ANY_PATH
 
-    def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> str:
-        """Tell those who want to know; the sentence that explains a refusal, if it is told."""
+    def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> Told:
+        """Tell those who want to know. A refusal is explained at most once, and only if somebody reads it."""
         environ = facts.environ or {}
-        rule = sentence = ""
+        told = Told(policy, facts, decision, debug=self.debug)
         if decision.reason is not None and (self.debug or journal.tells_refusals(environ)):
             place = self.place_of(environ, policy, route)
-            rule, sentence = place.rule, explain(policy, facts, decision, place)
-        self.journal.tell(Told(policy, facts, decision, rule, sentence, self.debug))
-        return sentence
+            sentence = cache(partial(explain, policy, facts, decision, place))
+            told = Told(policy, facts, decision, place.rule, sentence, self.debug)
+        self.journal.tell(told)
+        return told
 
     # -- stacking ---------------------------------------------------------------------------
 

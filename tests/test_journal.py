@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from test_explain import Unspeakable
 from werkzeug.exceptions import abort
 
 from flask_preflight import (
@@ -219,7 +221,7 @@ def tell(
     journal: Journal, facts: RequestFacts, *, rule: str = "/api/<int:id>", debug: bool = False, policy: Policy = POLICY
 ) -> None:
     decision = negotiate(policy, facts)
-    journal.tell(Told(policy, facts, decision, rule, explain(policy, facts, decision), debug))
+    journal.tell(Told(policy, facts, decision, rule, lambda: explain(policy, facts, decision), debug))
 
 
 def preflight(method: str = "DELETE", origin: str = ORIGIN, names: str | None = None, **environ: Any) -> RequestFacts:
@@ -278,6 +280,27 @@ def test_each_cause_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture, cl
     assert len(caplog.records) == 2
     assert "4 more" in caplog.messages[1]
     assert "more" not in caplog.messages[0]
+
+
+def test_only_what_is_logged_is_explained(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    """An explanation may take long, and a stranger decides how often a request is refused."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    explained: list[RequestFacts] = []
+
+    def told(facts: RequestFacts) -> Told:
+        def explain_it() -> str:
+            explained.append(facts)
+            return "Because."
+
+        return Told(POLICY, facts, negotiate(POLICY, facts), "/", explain_it)
+
+    journal = Journal(None)
+    for number in range(1000):
+        journal.tell(told(preflight(f"M{number}")))
+    clock.now += 60
+    journal.tell(told(preflight("M1000")))
+    assert [facts.requested_method for facts in explained] == ["M0", "M1000"]
+    assert len(caplog.records) == 2
 
 
 # two refusals, and whether they have one cause: (reason, rule, nearest allowed origin)
@@ -530,6 +553,71 @@ def test_what_an_error_says_makes_no_second_line(caplog: pytest.LogCaptureFixtur
     Journal(None).log_failure("It failed", caught(lambda: fails("a\r\nERROR:root:forged\u2028")))
     assert caplog.messages[0].isprintable()
     assert caplog.messages[0].isascii()
+
+
+# What an exception says may be what a stranger has sent
+HOSTILE = "a\r\nERROR:root:forged\n\n\x1b[2J\0\u2028\ud800" + "b" * 10_000
+
+
+def raises_after_another() -> None:
+    try:
+        raise LookupError(HOSTILE)
+    except LookupError as error:
+        raise ValueError(HOSTILE) from error
+
+
+def raises_while_handling() -> None:
+    try:
+        fails(HOSTILE)
+    except LookupError:
+        fails_elsewhere()
+
+
+def raises_in_place_of_another() -> None:
+    try:
+        fails(HOSTILE)
+    except LookupError:
+        raise ValueError(HOSTILE) from None
+
+
+def raises_in_a_ring() -> None:
+    one, other = LookupError(HOSTILE), ValueError(HOSTILE)
+    one.__cause__, other.__cause__ = other, one
+    raise one
+
+
+def raises_a_syntax_error() -> None:
+    compile("a b", HOSTILE.replace("\0", ""), "exec")
+
+
+def raises_what_cannot_be_shown() -> None:
+    raise Unspeakable
+
+
+# the types that a traceback names
+TRACEBACKS: dict[str, tuple[Callable[[], None], list[str]]] = {
+    "alone": (lambda: fails(HOSTILE), ["LookupError"]),
+    "from another": (raises_after_another, ["LookupError", "ValueError"]),
+    "while another is handled": (raises_while_handling, ["LookupError", "LookupError"]),
+    "in place of another": (raises_in_place_of_another, ["ValueError"]),
+    "a ring": (raises_in_a_ring, ["ValueError", "LookupError"] * 5),
+    "a syntax error": (raises_a_syntax_error, ["File"]),
+    "not to be shown": (raises_what_cannot_be_shown, ["test_explain.Unspeakable"]),
+}
+
+
+@pytest.mark.parametrize(("function", "types"), TRACEBACKS.values(), ids=TRACEBACKS)
+def test_what_an_error_says_makes_no_line_in_the_traceback(
+    function: Callable[[], None], types: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    Journal(None).log_failure("It failed", caught(function))
+    _, *lines = logging.Formatter().format(caplog.records[0]).split("\n")
+    assert all(line.isprintable() and len(line) <= 1000 for line in lines)
+    frames = [line for line in lines if line.startswith("  ")]
+    assert any(f'File "{__file__}"' in line for line in frames)
+    others = [line for line in lines if line and line not in frames]
+    assert others[::2] == ["Traceback (most recent call last):"] * len(types)
+    assert [re.split("[: ]", line)[0] for line in others[1::2]] == types
 
 
 def test_nothing_is_formatted_below_the_level_of_the_log(caplog: pytest.LogCaptureFixture) -> None:

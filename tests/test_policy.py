@@ -651,6 +651,7 @@ NARROWED = [
     (["GET"], ("GET",)),
     (["GET", "HEAD", "OPTIONS"], ("GET", "HEAD", "OPTIONS")),
     (["TRACE", "connect", "PUT"], ("PUT",)),
+    (["PUT", "P\xdcT", "\u041f\u0423\u0422", "P UT", "PUT\r\nX: y", ""], ("PUT",)),  # no methods
     ([], ()),
 ]
 
