@@ -93,9 +93,7 @@ class PolicyTable:
         *outer, innermost = marks
         if innermost.changes is None:
             return None
-        policies = self._merged.get(innermost)
-        if policies is None:
-            policies = self._merged.setdefault(innermost, {})
+        policies = self._merged.setdefault(innermost, {})
         key = tuple(outer)
         policy = policies.get(key)
         if policy is None:
@@ -113,8 +111,6 @@ class PolicyTable:
     def _marks(self, endpoint: str) -> ViewMarks:
         view = self.app.view_functions.get(endpoint)
         *names, _ = str(endpoint).split(".")  # the endpoint "a.b.view" is in the blueprints "a" and "a.b"
-        if not names:
-            return ViewMarks(view)
         blueprints = [self.app.blueprints.get(".".join(names[: count + 1])) for count in range(len(names))]
         return ViewMarks(view, blueprints)
 
