@@ -90,6 +90,7 @@ def rules_that_overlap() -> Flask:
     for prefix in ("/items", "/class"):
         for path, function in {"special": view(2), "equal": view(1), "app-wide": lambda: "", "exempt": exempt}.items():
             app.add_url_rule(f"{prefix}/{path}", f"{prefix}{path}", function, methods=["PUT"])
+        app.add_url_rule(f"{prefix}/read", f"{prefix}read", view(2), methods=["GET"])
     app.add_url_rule("/slot/special/", "special", view(2), methods=["PUT"])
     app.add_url_rule("/twice", "first", view(1), methods=["GET", "PUT"])
     app.add_url_rule("/twice", "second", view(2), methods=["PUT", "DELETE", "PATCH"])
@@ -457,6 +458,8 @@ TABLE: dict[Callable[[], WSGIApplication], list[Row]] = {
                 Row(f"GET {prefix}/app-wide", 1, "DELETE, GET, HEAD, OPTIONS"),
                 Row(f"PUT {prefix}/app-wide", APP_WIDE, "OPTIONS, PUT"),
                 Row(f"GET {prefix}/exempt", 1, "DELETE, GET, HEAD, OPTIONS"),
+                Row(f"GET {prefix}/read", 2, "GET, HEAD, OPTIONS"),
+                Row(f"PUT {prefix}/read", 1, "DELETE, GET, HEAD, OPTIONS, PUT"),  # GET needs no permission
             ]
         ),
         Row("GET /slot/other", 1, "DELETE, GET, HEAD, OPTIONS, PUT", 308),
