@@ -164,6 +164,23 @@ def test_verify_raises_nothing_if_all_policies_are_valid(caplog: pytest.LogCaptu
     assert caplog.messages == []
 
 
+def test_a_view_that_is_added_during_the_check_does_not_disturb_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another thread, for example."""
+
+    def adding(*levels: Any) -> Policy:
+        app.view_functions[f"late{len(app.view_functions)}"] = index
+        return merge(*levels)
+
+    app = new_app()
+    app.put("/one", endpoint="one")(cors_route(max_age=1)(lambda: ""))
+    app.put("/two", endpoint="two")(bad_once)
+    monkeypatch.setattr(routes, "merge", adding)
+    extension = Preflight(app, allow_origins=[PAGE])
+    extension.verify(app)
+    with pytest.raises(PolicyError, match=r"view 'two' at "):
+        extension.reconfigure(app, allow_origins="*")
+
+
 def test_verify_checks_the_app_as_it_is_then() -> None:
     app = new_app()
     extension = Preflight(app, allow_origins="*")
