@@ -75,7 +75,7 @@ class PolicyTable:
         self.app = app
         self._journal = journal
         self.app_wide = policy
-        self.allows_nothing = False  # whether no origin is allowed anywhere, as far as `check` has seen
+        self.allows_nothing: bool  # whether no origin is allowed anywhere, as far as `check` has seen
         self._merged: WeakKeyDictionary[Mark, dict[tuple[Mark, ...], Policy | PolicyError]] = WeakKeyDictionary()
 
     # -- policies of views --------------------------------------------------------------------
@@ -97,9 +97,7 @@ class PolicyTable:
         *outer, innermost = marks
         if innermost.changes is None:
             return None
-        policies = self._merged.get(innermost)
-        if policies is None:
-            policies = self._merged.setdefault(innermost, {})
+        policies = self._merged.setdefault(innermost, {})
         key = tuple(outer)
         policy = policies.get(key)
         if policy is None:
@@ -117,8 +115,6 @@ class PolicyTable:
     def _marks(self, endpoint: str) -> ViewMarks:
         view = self.app.view_functions.get(endpoint)
         *names, _ = str(endpoint).split(".")  # the endpoint "a.b.view" is in the blueprints "a" and "a.b"
-        if not names:
-            return ViewMarks(view)
         blueprints = [self.app.blueprints.get(".".join(names[: count + 1])) for count in range(len(names))]
         return ViewMarks(view, blueprints)
 
@@ -206,9 +202,7 @@ class PolicyTable:
         if policy.allow_methods is not None and not policy.allows_any_method:
             methods = methods.intersection(policy.methods)
         others = methods - {upper} if marks.depends_on_method else methods - _SAME_RULE - {upper}
-        if others:
-            methods = methods - {name for name in others if not self._is_policy(policy, marks, found, name)}
-        return policy.narrow(methods)
+        return policy.narrow(methods - {name for name in others if not self._is_policy(policy, marks, found, name)})
 
     def _is_policy(self, policy: Policy, marks: ViewMarks, found: _Found, method: str) -> bool:
         """Whether a view with this policy handles *method* too, at the URL of *found*, whose view has *marks*."""
@@ -244,8 +238,8 @@ class PolicyTable:
         """
         if request.url_rule is not None and request.url_rule.endpoint != _AUTOMATIC_OPTIONS:
             return self.policy_of(request.url_rule.endpoint, request.method)
-        failed = request.url_rule is None and request.routing_exception is not None
-        if failed and not isinstance(request.routing_exception, RequestRedirect):
+        error = request.routing_exception
+        if error is not None and not isinstance(error, RequestRedirect):
             return self.app_wide  # 404, 405, an untrusted host
         # a redirect, Flask's own OPTIONS endpoint, or an error before the request was matched
         return self.policy_of_environ(request.environ)
