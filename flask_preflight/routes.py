@@ -258,11 +258,11 @@ class PolicyTable:
     def rule_of(self, environ: WSGIEnvironment, method: str) -> Rule | None:
         """The rule that a request reaches, for the log. Without one for *method*, that of the first of its methods."""
         try:
-            return self._match(environ, method).rule
-        except MethodNotAllowed as error:
-            first = min(error.valid_methods or (), default=None)
-            return None if first is None else self.rule_of(environ, first)
-        except Exception:  # noqa: BLE001 - as above
+            try:
+                return self._match(environ, method).rule
+            except MethodNotAllowed as error:
+                return self._match(environ, min(error.valid_methods or ())).rule
+        except Exception:  # noqa: BLE001 - as above, or the URL has no method at all
             return None
 
     def _match(self, environ: WSGIEnvironment, method: str) -> _Found:
