@@ -303,7 +303,7 @@ def _path_within(adapter: MapAdapter, url: str) -> str:
         target = urlsplit(url)
     except ValueError:  # an invalid host, taken from the request
         raise NotFound from None
-    path = unquote(target.path, errors="replace")
+    path = unquote(target.path)
     if target.netloc.lower() != adapter.get_host(None) or not f"{path}/".startswith(adapter.script_name):
         raise NotFound
     return path[len(adapter.script_name) - 1 :]

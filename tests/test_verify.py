@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Blueprint, Flask
-from flask.views import MethodView, View
+from flask.views import MethodView, View, http_method_funcs
 from pages import PAGE, REFUSED, VARY, preflight, send
 from werkzeug.routing import Rule
 
@@ -138,6 +138,20 @@ def test_the_message_names_every_view_with_its_line() -> None:
         f"1 problem with a CORS policy:\n- view 'bad_once' at {line_of(bad_once)}: allow_origins: '*' "
     )
     assert str(caught.value).endswith(" [wildcard-with-credentials]")
+
+
+def test_methods_may_put_right_what_is_wrong_for_their_class() -> None:
+    """HEAD is one of them, without a function of its own: Flask calls that of GET."""
+
+    @cors_route(allow_credentials=False)
+    def right(self: object) -> str:
+        return ""
+
+    data: Any = type("Data", (MethodView,), dict.fromkeys(http_method_funcs - {"head"}, right))
+    app = new_app()
+    app.add_url_rule("/class", view_func=cors_route(allow_credentials=True)(data).as_view("data"))
+    Preflight(app, allow_origins="*").verify(app)
+    assert preflight(app, "PUT", "/class").status == preflight(app, "HEAD", "/class").status == 204
 
 
 def test_exempt_views_are_not_checked() -> None:
