@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from weakref import WeakSet
@@ -10,7 +11,7 @@ import publicsuffixlist  # noqa: F401 - `reconfigure` may need it, and a fork ma
 from flask import Flask
 
 from flask_preflight.checks import is_list
-from flask_preflight.config import in_config, read_config
+from flask_preflight.config import forgotten_variables, in_config, read_config
 from flask_preflight.journal import Journal
 from flask_preflight.marks import unreached_marks
 from flask_preflight.policy import Policy, merge
@@ -102,6 +103,11 @@ class AppState:
         settled = self._make_version(version.reconfigured, is_settled=True)
         settled.table.note_reached_marks()
         settled.table.check()
+        for name in forgotten_variables(self.app.config):
+            advice = "write app.config.from_prefixed_env() before Preflight(app)"
+            self.journal.log_once(
+                logging.WARNING, ("forgotten-variable", name), f"The environment variable {name} is not read: {advice}."
+            )
         settled.table.handle_options()
         return settled
 
