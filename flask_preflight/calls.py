@@ -76,7 +76,7 @@ def write_fields(value: object, others: Mapping[str, object] | None = None) -> s
 
 def _read_fields(value: object) -> Mapping[str, object]:
     if is_dataclass(value) and not isinstance(value, type):
-        return _changed_fields(value)
+        return changed_fields(value)
     if isinstance(value, Mapping):
         return value if all(name in READERS for name in value) else {}
     if isinstance(value, str) and "://" in value:
@@ -84,7 +84,7 @@ def _read_fields(value: object) -> Mapping[str, object]:
     return {"allow_origins": value} if is_star(value) or is_list(value) or is_function(value) else {}
 
 
-def _changed_fields(policy: Any) -> dict[str, object]:
+def changed_fields(policy: Any) -> dict[str, object]:
     """The fields of *policy* that differ from the defaults."""
     values = {field.name: (getattr(policy, field.name), field.default) for field in fields(policy)}
     return {name: value for name, (value, default) in values.items() if callable(value) or value != default}
@@ -113,7 +113,9 @@ def takes_fields(call: str) -> Callable[[Function], Function]:
                 raise TypeError(f"the fields of a policy are keyword arguments: write {written}")
             missing = [name for name in required[len(args) :] if name not in given]
             if missing:
-                raise TypeError(f"the {missing[0]} is missing: write {call.format(write_fields(None, given))}")
+                raise TypeError(
+                    f"the {missing[0].replace('_', ' ')} is missing: write {call.format(write_fields(None, given))}"
+                )
             return function(*args, **given)
 
         return cast(Function, checked)

@@ -42,16 +42,17 @@ def read_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem
     return fields, problems
 
 
-def in_config(problem: Problem) -> Problem:
-    """*problem*, which a value of the configuration has, with its key and with what to write there."""
+def in_config(problem: Problem, config: Mapping[str, Any]) -> Problem:
+    """*problem*, which a value of *config* has, with its key and with what to write there."""
+    key = f"{PREFIX}{problem.field.upper()}"
+    hint = problem.hint
     if problem.id == "not-a-bool":
-        word = problem.hint.removeprefix("write ")
-        problem = problem._replace(hint=f"{problem.hint}, and in the environment {word.lower()}")
+        hint += f", and in the environment {hint.removeprefix('write ').lower()}"
     elif problem.id == "max-age-type":
-        problem = problem._replace(hint=problem.hint.replace("None", "None (in the environment null)"))
-    elif problem.id in {"origin-separator", "several-in-one"}:
-        problem = problem._replace(hint=problem.hint.replace("'", '"'))  # JSON and Python have both
-    return _locate(f"{PREFIX}{problem.field.upper()}", problem)
+        hint = hint.replace("None", "None, and in the environment null" if hint == "write None" else "None")
+    elif not isinstance(config.get(key), str):
+        hint = re.sub(r"'([^'\s,]*)'", r'"\1"', hint)  # Python and JSON have these quotes
+    return _locate(key, problem._replace(hint=hint))
 
 
 def unread_variables(config: Mapping[str, Any]) -> list[str]:
@@ -75,11 +76,10 @@ def _flaw_of_key(key: str, value: object) -> Flaw | None:
         return None
     if isinstance(value, Mapping):
         keys = list(_nested_keys(key, value))
-        return make_flaw(
-            value, "config-nested", f"{', '.join(keys)} (FLASK_{', FLASK_'.join(keys)} in the environment)"
-        )
+        variables = " and ".join(f"FLASK_{name}" for name in keys)
+        return make_flaw(value, "config-nested", f"{' and '.join(keys)} ({variables} in the environment)")
     if key == _WHOLE:
-        return make_flaw(value, "config-whole", f"for example {PREFIX}ALLOW_ORIGINS")
+        return make_flaw(value, "config-whole")
     name = key[len(PREFIX) :]
     if name.upper() == "DEBUG":
         return make_flaw(value, "unknown-config-key", hint="drop it, and write Preflight(app, debug=True)")

@@ -121,7 +121,7 @@ def _advise_endpoint(app: Flask, endpoint: object) -> str:
 
 def _check_debug(debug: bool | None) -> bool | None:
     if debug is not None and not isinstance(debug, bool):
-        raise TypeError(f"debug is {debug!r}; write True, False, or None for app.debug")
+        raise TypeError(f"debug is {debug!r}; write True or False, or None for app.debug")
     return debug
 
 

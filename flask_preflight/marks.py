@@ -212,7 +212,7 @@ def _add(marked: Marked, mark: Mark) -> Marked:
     try:
         setattr(target, _ATTRIBUTE, marks)
     except (AttributeError, TypeError):  # it has no attributes, as built-in functions
-        advice = "write a function that calls it, and mark the function"
+        advice = "wrap it in a function"
         raise TypeError(f"{show(marked)} cannot be marked, because it takes no attributes; {advice}") from None
     mark.attach(target)
     return marked

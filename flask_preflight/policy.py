@@ -11,7 +11,7 @@ from types import CoroutineType, EllipsisType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, cast, final
 
 from flask_preflight import fetch
-from flask_preflight.calls import check_field_names, takes_fields, write_fields
+from flask_preflight.calls import changed_fields, check_field_names, takes_fields, write_fields
 from flask_preflight.checks import READERS, check_together, is_list, is_star, read_fields
 from flask_preflight.origin import Origins, lazy, parse_origin
 from flask_preflight.problems import PolicyError
@@ -44,7 +44,7 @@ class PolicyChanges(TypedDict, total=False):
 
 
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Policy:
     """Which origins may read a server's responses, and which requests a preflight may announce.
 
@@ -102,6 +102,10 @@ class Policy:
         if problems:
             raise PolicyError(problems)
         vars(self).update(values)
+
+    def __repr__(self) -> str:
+        """The call that makes an equal policy, without the defaults."""
+        return f"Policy({', '.join(f'{name}={value!r}' for name, value in changed_fields(self).items())})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Policy):

@@ -130,7 +130,10 @@ class AppState:
             policy = merge(policy, config, *levels)
         except PolicyError as error:
             from_config = config.keys() - {name for level in levels for name in level}
-            problems += [in_config(problem) if problem.field in from_config else problem for problem in error.problems]
+            problems += [
+                in_config(problem, self.app.config) if problem.field in from_config else problem
+                for problem in error.problems
+            ]
         if problems:
             raise PolicyError(problems)
         return _Version(PolicyTable(self.app, policy, self.journal), config, reconfigured, is_settled=is_settled)

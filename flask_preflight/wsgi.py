@@ -188,7 +188,8 @@ def _checks_arguments(init: Function) -> Function:
         if fields or policy is None:
             check_field_names(fields)
             written = write_fields(policy, fields)
-            raise TypeError(f"a policy is an object: write PreflightMiddleware(app, Policy({written}))")
+            wrong = "a policy is an object" if fields else "the policy is missing"
+            raise TypeError(f"{wrong}: write PreflightMiddleware(app, Policy({written}))")
         if others:
             raise TypeError("debug is a keyword argument: write PreflightMiddleware(app, policy, debug=True)")
         if not isinstance(debug, bool):
