@@ -47,7 +47,7 @@ _MOST_SPLIT: Final = 2000
 _REGEX_SIGNS = re.compile(r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-")
 
 # A scheme and what was written for "://"; the lookahead leaves out a host and its port, such as "http:3000"
-_WOULD_BE_SCHEME = re.compile(r"([A-Za-z]{3,6})(:[/\\]*|[/\\]{2,3})(?=[^/\\:])(?!\d+$)")
+_WOULD_BE_SCHEME = re.compile(r"([A-Za-z]{3,6})(:/*|:\\+|/{2,3}|\\{2,3})(?=[^/\\:])(?!\d+$)")
 
 # A regular expression for all subdomains: what comes between "://" and "."
 _ANY_LABELS = re.compile(r"://(?:\(\?:|\()?(?:\.|\\w|\[[^\]]*\])[*+]\)?\\?\.")
