@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import wraps
+from types import FrameType
 from typing import Any, Final, TypeVar, cast
 
 from flask_preflight.checks import READERS, is_function, is_list, is_star
@@ -88,6 +90,14 @@ def changed_fields(policy: Any) -> dict[str, object]:
     """The fields of *policy* that differ from the defaults."""
     values = {field.name: (getattr(policy, field.name), field.default) for field in fields(policy)}
     return {name: value for name, (value, default) in values.items() if callable(value) or value != default}
+
+
+def outer_frame() -> FrameType:
+    """The frame of the user's code that has called this package."""
+    frame = sys._getframe(1)
+    while frame.f_globals.get("__package__") == __package__ and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
 
 
 _POSITIONAL: Final = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}

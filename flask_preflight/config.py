@@ -44,7 +44,7 @@ def read_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem
 
 def in_config(problem: Problem, config: Mapping[str, Any]) -> Problem:
     """*problem*, which a value of *config* has, with its key and with what to write there."""
-    key = f"{PREFIX}{problem.field.upper()}"
+    key = key_of(problem.field)
     hint = problem.hint
     if problem.id == "not-a-bool":
         hint += f", and in the environment {hint.removeprefix('write ').lower()}"
@@ -53,6 +53,11 @@ def in_config(problem: Problem, config: Mapping[str, Any]) -> Problem:
     elif not isinstance(config.get(key), str):
         hint = re.sub(r"'([^'\s,]*)'", r'"\1"', hint)  # Python and JSON have these quotes
     return _locate(key, problem._replace(hint=hint))
+
+
+def key_of(field: str) -> str:
+    """The key of *field* in the configuration."""
+    return f"{PREFIX}{field.upper()}"
 
 
 def unread_variables(config: Mapping[str, Any]) -> list[str]:
@@ -84,7 +89,7 @@ def _flaw_of_key(key: str, value: object) -> Flaw | None:
     if name.upper() == "DEBUG":
         return make_flaw(value, "unknown-config-key", hint="drop it, and write Preflight(app, debug=True)")
     near = nearest_field(name)
-    return make_flaw(value, "unknown-config-key", _key_of(name), hint=None if near else "drop it")
+    return make_flaw(value, "unknown-config-key", _meant_key(name), hint=None if near else "drop it")
 
 
 def _nested_keys(key: str, value: Mapping[Any, object]) -> Iterator[str]:
@@ -94,12 +99,12 @@ def _nested_keys(key: str, value: Mapping[Any, object]) -> Iterator[str]:
         if isinstance(inner, Mapping):
             yield from _nested_keys(joined, inner)
         else:
-            yield _key_of(joined[len(PREFIX) :])
+            yield _meant_key(joined[len(PREFIX) :])
 
 
-def _key_of(name: str) -> str:
+def _meant_key(name: str) -> str:
     """The key of the field that was probably meant by *name*."""
-    return f"{PREFIX}{(nearest_field(name) or name).upper()}"
+    return key_of(nearest_field(name) or name)
 
 
 def _read_value(field: str, value: object) -> object:

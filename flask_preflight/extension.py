@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flask import Blueprint, Flask
 
-from flask_preflight.calls import takes_fields, write_fields
+from flask_preflight.calls import outer_frame, takes_fields, write_fields
 from flask_preflight.checks import is_list, is_star
 from flask_preflight.config import unread_variables
 from flask_preflight.layer import FlaskLayer
 from flask_preflight.policy import Policy, freeze_changes
 from flask_preflight.problems import show, show_items
-from flask_preflight.state import NAME, AppState, state_of
+from flask_preflight.state import NAME, AppState, Call, state_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -46,7 +46,7 @@ class Preflight:
     def __init__(
         self, app: Flask | None = None, *, debug: bool | None = None, **changes: Unpack[PolicyChanges]
     ) -> None:
-        self._changes = freeze_changes(changes)
+        self._call = _note_call("Preflight(...)", freeze_changes(changes))
         self._debug = _check_debug(debug)
         if app is not None:
             self.init_app(app)
@@ -60,11 +60,11 @@ class Preflight:
         :raises TypeError: for an unknown field, or something else than an app.
         """
         app = _unwrap_app(app)
-        levels = (self._changes, freeze_changes(changes))
+        calls = (self._call, _note_call("init_app(...)", freeze_changes(changes)))
         debug = self._debug if _check_debug(debug) is None else debug
         if NAME in app.extensions:
             raise RuntimeError(f"{app!r} has a Preflight already: remove the second Preflight(app) or init_app(app)")
-        state = AppState(app, levels)
+        state = AppState(app, calls)
         app.extensions[NAME] = state
         layer = FlaskLayer(app.wsgi_app, state, debug)
         app.wsgi_app = layer.wsgi_app  # type: ignore[method-assign]  # Flask's way to add middleware
@@ -105,6 +105,12 @@ class Preflight:
         :raises TypeError: for an unknown field.
         """
         state_of(_unwrap_app(app)).reconfigure(freeze_changes(changes))
+
+
+def _note_call(name: str, changes: PolicyChanges) -> Call:
+    """A call of the user's."""
+    frame = outer_frame()
+    return Call(f"{name} at {frame.f_code.co_filename}:{frame.f_lineno}", changes)
 
 
 def _advise_endpoint(app: Flask, endpoint: object) -> str:

@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import gc
 import inspect
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial, update_wrapper
-from types import FrameType, FunctionType, MappingProxyType, MethodType
+from types import FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from flask import Blueprint, Flask
 from flask.views import MethodView, View
 
-from flask_preflight.calls import takes_fields, write_fields
+from flask_preflight.calls import outer_frame, takes_fields, write_fields
 from flask_preflight.policy import check_changes, freeze_changes
 from flask_preflight.problems import show
 
@@ -49,7 +48,7 @@ class Mark:
     """
 
     def __init__(self, changes: PolicyChanges | None, decorator: str) -> None:
-        frame = _frame_outside()
+        frame = outer_frame()
         self.changes = changes
         self.module: str = frame.f_globals.get("__name__", "")
         self.is_reached = False
@@ -64,19 +63,16 @@ class Mark:
             self._target = weakref.ref(target)
 
     def describe(self) -> str:
-        """Where the mark is, and on what."""
+        """Which decorator it is, and on what."""
         target = self._target()
         name = getattr(target, "__qualname__", None) or getattr(target, "name", "")
-        place = place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self._place
-        return f"{place}: {self._decorator} on {name}" if name else f"{place}: {self._decorator}"
+        return f"{self._decorator} on {name}" if name else self._decorator
 
-
-def _frame_outside() -> FrameType:
-    """The frame of the user's code that has called this package."""
-    frame = sys._getframe(1)
-    while frame.f_globals.get("__package__") == __package__ and frame.f_back is not None:
-        frame = frame.f_back
-    return frame
+    @property
+    def place(self) -> str:
+        """``file:line`` of the marked function or class, else of the decorator."""
+        target = self._target()
+        return place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self._place
 
 
 # They go with the marked objects.

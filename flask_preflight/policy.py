@@ -52,8 +52,8 @@ class Policy:
     the kind of the iterable do not matter. Callables count by identity. Nothing is allowed by default.
 
     :param allow_origins: ``"*"``; an iterable of origins (``"https://example.com"``) and patterns
-        (``"https://*.example.com"``, ``"http://localhost:*"``, ``"moz-extension://*"``); or a callable
-        ``allowed(origin: str, environ: dict) -> bool`` for origins that change while the server runs.
+        (``"https://*.example.com"``, ``"http://localhost:*"``, ``"moz-extension://*"``, ``"safari-web-extension://*"``);
+        or a callable ``allowed(origin: str, environ: dict) -> bool`` for origins that change while the server runs.
     :param allow_methods: methods, ``"*"``, or ``None``: under Flask the methods of the route, around other apps GET,
         HEAD and POST. ``GET`` covers ``HEAD``.
     :param allow_headers: request headers beyond those that browsers send unasked, or ``"*"``, which does not cover
@@ -87,6 +87,7 @@ class Policy:
     dangerously_allow_null_origin: bool = False
 
     responses: ClassVar[Any] = None
+    broad: ClassVar[Policy | None] = None  # of a narrowed policy: the one that it comes from
 
     if not TYPE_CHECKING:  # type checkers know the fields, and would take any name
 
@@ -216,9 +217,11 @@ class Policy:
         return narrowed
 
     def _narrow(self, methods: frozenset[str]) -> Policy:
-        # without HEAD for GET: the route has it already, or another view has it
-        exactly = tuple(sorted(method for method in methods if not fetch.is_forbidden_method(method)))
-        return self.twin(allow_methods=exactly, methods=exactly)
+        # Without HEAD for GET: the route has it already, or another view has it. And without what is no method, since
+        # browsers discard a list with such a name: https://fetch.spec.whatwg.org/#cors-preflight-fetch-0
+        names = (method for method in methods if fetch.is_token(method) and not fetch.is_forbidden_method(method))
+        exactly = tuple(sorted(names))
+        return self.twin(allow_methods=exactly, methods=exactly, broad=self)
 
     def twin(self, **values: object) -> Policy:
         """A copy with other *values*, which are neither read nor checked."""

@@ -93,8 +93,8 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "write the origin of the page, such as 'https://example.com'",
     ),
     "origin-host": (
-        "has no valid host: a domain has letters, digits, '-', and '_', at most 63 characters between two dots, and 253 in"
-        " all",
+        "has no valid host: a domain has letters, digits, '-', and '_', at most 63 characters between two dots, and 253"
+        " in all",
         "write an origin such as 'https://example.com'",
     ),
     "async-callable": (

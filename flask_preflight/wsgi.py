@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
+from functools import cache, partial, wraps
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from weakref import WeakSet
 
 from flask_preflight import journal
 from flask_preflight.calls import check_field_names, write_fields
 from flask_preflight.checks import can_be_called
-from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
-from flask_preflight.explain import debug_answer, debug_header, escape
+from flask_preflight.engine import Decision, HeaderList, Outcome, Reason, RequestFacts, negotiate
+from flask_preflight.explain import ANY_PATH, Place, debug_answer, debug_header, escape, explain
 from flask_preflight.journal import Journal, Told
 from flask_preflight.policy import Policy
 from flask_preflight.problems import show
@@ -89,10 +89,10 @@ class CorsLayer:
         """The answer to a preflight, negotiated and told to those who want to know."""
         facts = read_facts(environ)
         decision = self.decide(policy, facts, route)
-        self._tell(policy, facts, decision, route)
+        told = self._tell(policy, facts, decision, route)
         if decision.outcome is Outcome.PREFLIGHT_GRANTED:
             return make_answer(policy.preflight_status, decision.headers)
-        return make_answer(*debug_answer(policy, facts, decision)) if self.debug else REFUSAL
+        return make_answer(*debug_answer(facts, decision, told.explain())) if self.debug else REFUSAL
 
     def added_headers(
         self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any = None
@@ -103,10 +103,10 @@ class CorsLayer:
             return responses.others
         if not responses.asks:
             headers = responses.actual(origin)
-            if headers is responses.others and not responses.is_public:
-                if not (self.debug or journal.request_refused.receivers or journal.tells_refusals(environ)):
-                    return headers
-            elif not journal.request_allowed.receivers:
+            is_refused = headers is responses.others and not responses.is_public
+            signal = journal.request_refused if is_refused else journal.request_allowed
+            is_visible = is_refused or journal.carries_lost_cookies(policy, environ)
+            if not (signal.receivers or (is_visible and (self.debug or journal.tells_refusals(environ)))):
                 return headers
         return self.added_in_full(policy, environ, origin, route)
 
@@ -114,13 +114,15 @@ class CorsLayer:
         """What to add to a response, negotiated and told to those who want to know."""
         facts = RequestFacts(environ.get("REQUEST_METHOD", ""), origin, environ=environ)
         decision = self.decide(policy, facts, route)
-        if decision.outcome is Outcome.ACTUAL_REFUSED:
-            if origin is None or not journal.counts_as_refusal(facts):
-                return decision.headers
-            if self.debug:
-                decision = decision._replace(headers=(*decision.headers, debug_header(policy, facts, decision)))
-        self._tell(policy, facts, decision, route)
-        return decision.headers
+        is_allowed = decision.outcome is Outcome.ACTUAL_ALLOWED
+        if origin is None or not (is_allowed or journal.counts_as_refusal(facts)):
+            return decision.headers
+        if is_allowed and journal.carries_lost_cookies(policy, environ) and journal.counts_as_refusal(facts):
+            decision = decision._replace(reason=Reason.CREDENTIALS_NOT_ALLOWED)
+        told = self._tell(policy, facts, decision, route)
+        if decision.reason is None or not self.debug:
+            return decision.headers
+        return (*decision.headers, debug_header(decision.reason, told.explain()))
 
     def decide(self, policy: Policy, facts: RequestFacts, route: Any) -> Decision:
         """Negotiate, and log what a callable raised."""
@@ -134,14 +136,20 @@ class CorsLayer:
         """Decide, where the edge has prepared what a callable needs."""
         return negotiate(policy, facts)
 
-    def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
-        """What the log names as the rule of a request."""
-        return "any path"
+    def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
+        """Where the policy of a request comes from, for the log and for advice."""
+        return ANY_PATH
 
-    def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> None:
-        is_logged = decision.reason is not None and journal.logs_refusals(debug=self.debug)
-        rule = self.rule_of(facts.environ or {}, policy, route) if is_logged else ""
-        self.journal.tell(Told(policy, facts, decision, rule, self.debug))
+    def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> Told:
+        """Tell those who want to know. A refusal is explained at most once, and only if somebody reads it."""
+        environ = facts.environ or {}
+        told = Told(policy, facts, decision, debug=self.debug)
+        if decision.reason is not None and (self.debug or journal.tells_refusals(environ)):
+            place = self.place_of(environ, policy, route)
+            sentence = cache(partial(explain, policy, facts, decision, place))
+            told = Told(policy, facts, decision, place.rule, sentence, self.debug)
+        self.journal.tell(told)
+        return told
 
     # -- stacking ---------------------------------------------------------------------------
 
@@ -255,9 +263,10 @@ class PreflightMiddleware(CorsLayer):
         finally:
             environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
 
-    def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
+    def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
         key_of = getattr(self._policy, "key_of", None)  # `by_path` has it
-        return (key_of and key_of(environ)) or super().rule_of(environ, policy, route)
+        key = key_of and key_of(environ)
+        return Place(key, setting_of=lambda field: (field, f"the Policy of {key!r}")) if key else ANY_PATH
 
 
 _FINDER: Final = "def find_policy(environ): return policy"

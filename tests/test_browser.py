@@ -1121,7 +1121,10 @@ def test_an_error_says_what_the_answer_to_the_preflight_says() -> None:
     browser = Browser(PreflightMiddleware(answering([]), policy, debug=True), PAGE)
     with pytest.raises(CORSError) as caught:
         browser.fetch(f"{API}/data", "DELETE")
-    said = "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows PUT."
+    said = (
+        "The method 'DELETE' is not in allow_methods, which allows PUT. To allow it, write"
+        " allow_methods=['PUT', 'DELETE'] in the Policy."
+    )
     assert f"\n          {said}\n" in str(caught.value)
     assert caught.value.exchange.data == f"{said}\n".encode()
 

@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import ast
 import functools
-import json
 import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -25,8 +23,8 @@ from flask.views import MethodView, View
 from golden import Case, collecting_log, describe_exception, make_stable, read_page
 
 import flask_preflight
-from flask_preflight import ExtensionHost, Policy, PolicyError, Preflight
-from flask_preflight.problems import PROBLEM_IDS, Problem
+from flask_preflight import ExtensionHost, Policy, Preflight
+from flask_preflight.problems import PROBLEM_IDS
 
 # ---------------------------------------------------------------------------------------
 # Run what people write
@@ -132,14 +130,14 @@ def say(run: Runner, case: Case) -> str:
     return outcome(run, case.code, new_names())[1]
 
 
-CASES = [
-    pytest.param(run, case, id=f"{name.removesuffix('.txt')}: {case.title}")
+CASES = {
+    f"{name.removesuffix('.txt')}: {case.title}": (run, case)
     for name, run in PAGES.items()
     for case in read_page(name).cases
-]
+}
 
 
-@pytest.mark.parametrize(("run", "case"), CASES)
+@pytest.mark.parametrize(("run", "case"), CASES.values(), ids=CASES)
 def test_the_message_is_that_of_the_file(run: Runner, case: Case) -> None:
     assert say(run, case) == case.message
 
@@ -153,17 +151,17 @@ def test_a_file_is_written_as_it_is_read(name: str) -> None:
 
 
 def test_every_problem_is_in_some_file() -> None:
-    shown = {found for param in CASES for found in re.findall(r"\[([a-z-]+)\]$", param.values[1].message, re.MULTILINE)}
-    assert shown == PROBLEM_IDS
+    messages = "\n".join(case.message for _, case in CASES.values())
+    assert set(re.findall(r"\[([a-z-]+)\]$", messages, re.MULTILINE)) == PROBLEM_IDS
 
 
 # Python's own words do not say what to write, and these are not plain English.
 NOT_PLAIN = re.compile(
-    r"positional argument|unexpected keyword|has no attribute|\b(?<!there )(is|are) no\b|\bnone can\b|\bwhoever\b|\bshall\b"
+    r"positional argument|unexpected keyword|has no attribute|(?<!there )\b(is|are) no\b|\bwhoever\b|\bshall\b"
 )
 
 
-@pytest.mark.parametrize(("run", "case"), CASES)
+@pytest.mark.parametrize(("run", "case"), CASES.values(), ids=CASES)
 def test_a_message_is_plain(run: Runner, case: Case) -> None:
     assert not NOT_PLAIN.search(case.message)
     for line in case.message.splitlines():
@@ -196,7 +194,7 @@ def advice(line: str) -> list[str]:
 IN_WORDS = ("drop it", "remove", "without the list", "its fields are", "here one of", "mark its methods", "wrap it")
 
 
-@pytest.mark.parametrize(("run", "case"), CASES)
+@pytest.mark.parametrize(("run", "case"), CASES.values(), ids=CASES)
 def test_the_advice_can_be_followed(run: Runner, case: Case) -> None:
     """The right code has what the message tells to write, word for word, and nothing is said about it."""
     lines = [line for line in case.message.splitlines() if not line.startswith("PolicyError: ")]

@@ -398,7 +398,7 @@ def test_all_flaws_are_found_in_order_and_valid_origins_are_kept() -> None:
 
 # http and https, every other scheme that is not special, and of those none that is one edit away from http or https
 SCHEMES = {
-    "http https app capacitor package moz-extension chrome-extension safari-web-extension ionic h httpapp tp hptts": True,
+    "http https app capacitor package moz-extension chrome-extension safari-web-extension ionic h httpapp tp": True,
     "ws wss ftp file htp htps htttp https1 httpss ttps hhttps htpt httsp httpz": False,
 }
 

@@ -112,6 +112,7 @@ ACCEPTED: list[tuple[str, object, object]] = [
     ("allow_origins", {"https://a.com": "partner"}, ("https://a.com",)),
     ("allow_origins", iter(["https://*.a.com", "http://localhost:*"]), ("http://localhost:*", "https://*.a.com")),
     ("allow_origins", ["app://.", "app://", "moz-extension://*"], ("app://", "app://.", "moz-extension://*")),
+    ("allow_origins", ["safari-web-extension://*"], ("safari-web-extension://*",)),
     ("allow_origins", Frontend, ("https://admin.example.com", "https://app.example.com")),
     ("allow_origins", [Frontend.APP], ("https://app.example.com",)),
     ("allow_methods", None, None),
@@ -652,6 +653,7 @@ NARROWED = [
     (["GET"], ("GET",)),
     (["GET", "HEAD", "OPTIONS"], ("GET", "HEAD", "OPTIONS")),
     (["TRACE", "connect", "PUT"], ("PUT",)),
+    (["PUT", "P\xdcT", "\u041f\u0423\u0422", "P UT", "PUT\r\nX: y", ""], ("PUT",)),  # no methods
     ([], ()),
 ]
 

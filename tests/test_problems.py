@@ -95,8 +95,8 @@ def test_an_error_lists_everything() -> None:
         " drop it, or set allow_credentials=False [null-origin-with-credentials]\n"
         "- expose_headers: '*' is not accepted by browsers when credentials are allowed;"
         " write the values, such as ['ETag'], or set allow_credentials=False [wildcard-with-credentials]\n"
-        "- allow_origins: 'http://app.example.com' is not encrypted, so anyone on the network path can change its pages,"
-        " and could then act as the user; write 'https://app.example.com',"
+        "- allow_origins: 'http://app.example.com' is not encrypted, so anyone on the network path can change its"
+        " pages, and could then act as the user; write 'https://app.example.com',"
         " or set dangerously_allow_insecure_origins=True [insecure-origin-with-credentials]"
     )
 

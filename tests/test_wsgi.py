@@ -485,7 +485,10 @@ def test_a_server_may_leave_out_the_method(
     assert (answer.status, answer.body) == ("200 OK", b"the app")
 
 
-FOREIGN = "The origin 'https://evil.com' is not in allow_origins. To allow it, add it there."
+FOREIGN = (
+    "The origin 'https://evil.com' is not in allow_origins. If the page is yours, write"
+    " allow_origins=['https://frontend.com', 'https://evil.com'] in the Policy."
+)
 
 
 @pytest.mark.parametrize(
@@ -498,7 +501,8 @@ FOREIGN = "The origin 'https://evil.com' is not in allow_origins. To allow it, a
             "200 OK",
             [ACAO, ACAC],
             "method-not-allowed",
-            "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows PUT.",
+            "The method 'DELETE' is not in allow_methods, which allows PUT. To allow it, write"
+            " allow_methods=['PUT', 'DELETE'] in the Policy.",
             id="method",
         ),
         pytest.param(
@@ -508,7 +512,8 @@ FOREIGN = "The origin 'https://evil.com' is not in allow_origins. To allow it, a
             "403 Forbidden",
             [ACAO, ACAC],
             "method-not-allowed",
-            "The method 'GET' is not allowed. To allow it, add it to allow_methods, which allows PUT.",
+            "The method 'GET' is not in allow_methods, which allows PUT. To allow it, write"
+            " allow_methods=['PUT', 'GET'] in the Policy.",
             id="safelisted method",
         ),
         pytest.param(
@@ -518,7 +523,8 @@ FOREIGN = "The origin 'https://evil.com' is not in allow_origins. To allow it, a
             "200 OK",
             GRANTED[:3],
             "headers-not-allowed",
-            "Not allowed as request header: 'x-a'. To allow it, add it to allow_headers, which allows Content-Type.",
+            "The request header 'x-a' is not in allow_headers, which allows Content-Type. To allow it, write"
+            " allow_headers=['Content-Type', 'X-A'] in the Policy.",
             id="header",
         ),
         pytest.param("PUT", None, OTHER, "403 Forbidden", [], "origin-not-allowed", FOREIGN, id="origin"),
@@ -1239,9 +1245,9 @@ def test_refusals_are_logged_as_under_flask(caplog: pytest.LogCaptureFixture) ->
     message = refused.getMessage()
     assert "method-not-allowed" in message
     assert "'DELETE'" in message
-    assert "To allow it, add it to allow_methods, which allows PUT." in message
+    assert "To allow it, write allow_methods=['PUT', 'DELETE'] in the Policy of '/api'." in message
     assert "'POST'" in other.getMessage()
-    assert f"The nearest allowed origin is '{ORIGIN}', which differs in the port." in other.getMessage()
+    assert f"The nearest allowed origin is '{ORIGIN}'. It differs in the port." in other.getMessage()
 
 
 def extras(record: logging.LogRecord) -> list[str]:
@@ -1299,8 +1305,8 @@ def test_refusals_are_appended_to_the_list_that_a_caller_puts_into_the_environ(d
     answer = ask_preflight(app, "DELETE", **listed)
     assert refusals == [
         f"origin-not-allowed; {FOREIGN}",
-        "method-not-allowed; The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows"
-        " PUT.",
+        "method-not-allowed; The method 'DELETE' is not in allow_methods, which allows PUT. To allow it, write"
+        " allow_methods=['PUT', 'DELETE'] in the Policy.",
     ]
     assert answer == ask_preflight(app, "DELETE"), "the answer is the same without a list"
 

@@ -1,0 +1,221 @@
+"""Each mistake can be seen wherever a developer looks, with its reason and what to write; and what is written helps.
+
+The network tab of the browsers is in ``test_network_tab.py``.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from mistakes import API, MISTAKES, Mistake, app_of, followed
+from pages import without_line_numbers
+from werkzeug.test import Client, TestResponse
+
+from flask_preflight import Decision, Preflight, Reason, preflight_refused, request_allowed, request_refused
+from flask_preflight.browser import Browser, CORSError
+
+TESTS = Path(__file__).parent
+
+mistakes = pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
+
+
+def visit(app: Flask, mistake: Mistake, page: str) -> None:
+    """Do what the page does.
+
+    :raises CORSError: if the browser blocks it.
+    """
+    browser = Browser(app, page)
+    if mistake.with_cookies:
+        with suppress(CORSError):  # the page need not read the response
+            browser.fetch(f"{API}/login", credentials="include")
+    credentials: Any = "include" if mistake.with_cookies else "same-origin"
+    browser.fetch(f"{API}{mistake.path}", method=mistake.method, headers=mistake.headers, credentials=credentials)
+
+
+def refused_headers(mistake: Mistake, page: str) -> tuple[str, dict[str, str]]:
+    """The method and headers of the request that is refused."""
+    if not mistake.has_preflight:
+        return mistake.method, {"Origin": page, **({"Cookie": "session=1"} if mistake.with_cookies else {})}
+    names = ",".join(sorted(map(str.lower, mistake.headers)))
+    asked = {"Access-Control-Request-Headers": names} if names else {}
+    return "OPTIONS", {"Origin": page, "Access-Control-Request-Method": mistake.method, **asked}
+
+
+def ask(app: Flask, mistake: Mistake) -> TestResponse:
+    """Send the request that is refused."""
+    method, headers = refused_headers(mistake, mistake.page)
+    return Client(app, use_cookies=False).open(mistake.path, method=method, headers=headers)
+
+
+def explanation_of(mistake: Mistake) -> str:
+    """The sentence in the response in debug mode."""
+    app = app_of(mistake, mistake.page)
+    app.debug = True
+    reason, _, sentence = ask(app, mistake).headers["CORS-Refused"].partition("; ")
+    assert reason == mistake.reason.value
+    return sentence
+
+
+@mistakes
+def test_the_page_is_blocked(mistake: Mistake) -> None:
+    with pytest.raises(CORSError):
+        visit(app_of(mistake, mistake.page), mistake, mistake.page)
+
+
+@mistakes
+def test_the_explanation_names_the_cause(mistake: Mistake) -> None:
+    assert mistake.says in explanation_of(mistake)
+
+
+@mistakes
+def test_the_page_gets_through_once_the_explanation_is_followed(mistake: Mistake) -> None:
+    app, page = followed(mistake, mistake.page, explanation_of(mistake))
+    visit(app, mistake, page)
+
+
+@mistakes
+def test_the_log_in_production(mistake: Mistake, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "flask_preflight")
+    app = app_of(mistake, mistake.page)
+    ask(app, mistake)
+    refusals = [record for record in caplog.records if hasattr(record, "cors_reason")]
+    assert [(record.levelname, vars(record)["cors_reason"]) for record in refusals] == [("INFO", mistake.reason.value)]
+    assert refusals[0].getMessage().endswith(f". {explanation_of(mistake)}")
+
+
+@mistakes
+def test_the_signal(mistake: Mistake) -> None:
+    received: list[tuple[object, Reason | None]] = []
+
+    def receive(sender: object, decision: Decision, environ: object) -> None:
+        received.append((sender, decision.reason))
+
+    app = app_of(mistake, mistake.page)
+    with ExitStack() as exits:
+        for each in (preflight_refused, request_allowed, request_refused):
+            exits.enter_context(each.connected_to(receive))
+        ask(app, mistake)
+    assert received == [(app, mistake.reason)]
+
+
+@mistakes
+def test_the_list_for_tests_and_outer_middleware(mistake: Mistake) -> None:
+    refusals: list[str] = []
+    method, headers = refused_headers(mistake, mistake.page)
+    Client(app_of(mistake, mistake.page), use_cookies=False).open(
+        mistake.path, method=method, headers=headers, environ_overrides={"flask_preflight.refusals": refusals}
+    )
+    assert refusals == [f"{mistake.reason.value}; {explanation_of(mistake)}"]
+
+
+@mistakes
+def test_a_stranger_is_told_nothing_in_production(mistake: Mistake) -> None:
+    answer = ask(app_of(mistake, mistake.page), mistake)
+    assert "CORS-Refused" not in answer.headers
+    if mistake.has_preflight:
+        assert (answer.status_code, answer.text) == (403, "This CORS preflight is refused.\n")
+        assert not [name for name, _ in answer.headers if name.lower().startswith("access-control-")]
+
+
+# ---------------------------------------------------------------------------------------
+# The terminal of a real process
+# ---------------------------------------------------------------------------------------
+
+SHOP = """
+import sys
+sys.path.insert(0, {tests!r})
+from mistakes import MISTAKES, app_of
+mistake = MISTAKES[{name!r}]
+app = app_of(mistake, mistake.page)
+"""
+
+
+def terminal_of(name: str, folder: Path, *options: str) -> str:
+    """What ``flask run --debug`` writes while the mistake is made."""
+    mistake = MISTAKES[name]
+    (folder / "shop.py").write_text(SHOP.format(tests=str(TESTS), name=name), encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "flask", "--app", "shop", "run", "--debug", "--port", str(port), *options]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS.parent), *sys.path]), "NO_COLOR": "1"}
+    log = folder / "terminal"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=sink,
+            stderr=sink,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        method, headers = refused_headers(mistake, mistake.page)
+        deadline = time.monotonic() + 60
+        while True:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            try:
+                connection.request(method, mistake.path, headers=headers)
+                connection.getresponse().read()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+                time.sleep(0.1)
+            finally:
+                connection.close()
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    return log.read_text(encoding="utf-8")
+
+
+def refusals_in(terminal: str) -> list[str]:
+    return [line for line in terminal.splitlines() if mistake_line.search(line)]
+
+
+mistake_line = re.compile("^(Refused|The browser blocks) a CORS ")
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_the_terminal_of_flask_run(name: str, tmp_path: Path) -> None:
+    terminal = terminal_of(name, tmp_path, "--no-reload")
+    assert len(refusals_in(terminal)) == 1, terminal
+    (line,) = refusals_in(terminal)
+    assert f", {MISTAKES[name].reason.value}: " in line
+    assert without_line_numbers(line).endswith(f". {without_line_numbers(explanation_of(MISTAKES[name]))}")
+
+
+def test_the_terminal_of_flask_run_with_its_reloader(tmp_path: Path) -> None:
+    terminal = terminal_of("port", tmp_path)
+    assert len(refusals_in(terminal)) == 1, terminal
+
+
+# ---------------------------------------------------------------------------------------
+# Before any request
+# ---------------------------------------------------------------------------------------
+
+
+def test_verify_warns_where_no_origin_is_allowed(caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of(MISTAKES["no origin listed"], "")
+    Preflight().verify(app)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "No origin is allowed anywhere in this app" in caplog.text
+
+
+@pytest.mark.parametrize("name", [name for name in MISTAKES if name != "no origin listed"])
+def test_verify_finds_no_fault_in_what_only_a_page_shows(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    Preflight().verify(app_of(MISTAKES[name], MISTAKES[name].page))
+    assert caplog.records == []
