@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -13,7 +14,7 @@ import publicsuffixlist  # noqa: F401 - `reconfigure` may need it, and a fork ma
 from flask import Flask
 
 from flask_preflight.checks import is_list
-from flask_preflight.config import in_config, key_of, read_config
+from flask_preflight.config import forgotten_variables, in_config, key_of, read_config
 from flask_preflight.journal import Journal
 from flask_preflight.marks import Mark, unreached_marks
 from flask_preflight.policy import Policy, merge
@@ -129,6 +130,11 @@ class AppState:
         settled = self._make_version(version.reconfigured, is_settled=True)
         settled.table.note_reached_marks()
         settled.table.check()
+        for name in forgotten_variables(self.app.config):
+            advice = "write app.config.from_prefixed_env() before Preflight(app)"
+            self.journal.log_once(
+                logging.WARNING, ("forgotten-variable", name), f"The environment variable {name} is not read: {advice}."
+            )
         settled.table.handle_options()
         return settled
 
@@ -151,7 +157,10 @@ class AppState:
             policy = merge(policy, config, *levels)
         except PolicyError as error:
             from_config = config.keys() - {name for level in levels for name in level}
-            problems += [in_config(problem) if problem.field in from_config else problem for problem in error.problems]
+            problems += [
+                in_config(problem, self.app.config) if problem.field in from_config else problem
+                for problem in error.problems
+            ]
         if problems:
             raise PolicyError(problems)
         return _Version(PolicyTable(self.app, policy, self.journal), config, reconfigured, is_settled=is_settled)

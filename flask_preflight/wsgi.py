@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial, wraps
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from weakref import WeakSet
 
 from flask_preflight import journal
+from flask_preflight.calls import check_field_names, write_fields
+from flask_preflight.checks import can_be_called
 from flask_preflight.engine import Decision, HeaderList, Outcome, Reason, RequestFacts, negotiate
 from flask_preflight.explain import ANY_PATH, Place, debug_answer, debug_header, escape, explain
 from flask_preflight.journal import Journal, Told
 from flask_preflight.policy import Policy
+from flask_preflight.problems import show
 from flask_preflight.responses import (
     REFUSAL,
     Answer,
@@ -178,6 +181,34 @@ def respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
     return [*answer[2]]
 
 
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+def _checks_arguments(init: Function) -> Function:
+    """Decorate a constructor so that what it does not take is a ``TypeError`` that says what to write."""
+
+    @wraps(init)
+    def checked(
+        self: Any, app: Any = None, policy: Any = None, *others: Any, debug: Any = False, **fields: Any
+    ) -> None:
+        if isinstance(app, Policy):
+            raise TypeError("the app comes first, then the policy: write PreflightMiddleware(app, policy)")
+        if fields or policy is None:
+            check_field_names(fields)
+            written = write_fields(policy, fields)
+            wrong = "a policy is an object" if fields else "the policy is missing"
+            raise TypeError(f"{wrong}: write PreflightMiddleware(app, Policy({written}))")
+        if others:
+            raise TypeError("debug is a keyword argument: write PreflightMiddleware(app, policy, debug=True)")
+        if not isinstance(debug, bool):
+            raise TypeError(f"debug is {show(debug)}; write True or False")
+        if not callable(app):
+            raise TypeError(f"{show(app)} is not a WSGI app: write PreflightMiddleware(app, policy)")
+        init(self, app, policy, debug=debug)
+
+    return cast(Function, checked)
+
+
 class PreflightMiddleware(CorsLayer):
     """Answer CORS preflights in front of *app*, and add CORS headers to every other response.
 
@@ -197,23 +228,11 @@ class PreflightMiddleware(CorsLayer):
         *debug* must be a ``bool``. Refusals are logged, and the signals are sent, as under Flask.
     """
 
-    if TYPE_CHECKING:
-
-        def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None: ...
-
-    else:  # it takes more, to say what to write instead
-
-        def __init__(self, app, policy=None, *, debug=False, **fields):
-            if fields or policy is None:
-                given = ", ".join(f"{name}={value!r}" for name, value in fields.items()) or "allow_origins=[...]"
-                raise TypeError(f"a policy is an object: write PreflightMiddleware(app, Policy({given}))")
-            if not isinstance(debug, bool):
-                raise TypeError(f"debug is {debug!r}; write True or False")
-            if isinstance(app, Policy):
-                raise TypeError("the app comes first, then the policy: write PreflightMiddleware(app, policy)")
-            super().__init__(app, Journal(app))
-            self.debug = debug
-            self.policy = policy
+    @_checks_arguments
+    def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None:
+        super().__init__(app, Journal(app))
+        self.debug = debug
+        self.policy = policy
 
     @property
     def policy(self) -> Policy | PolicyFinder:
@@ -223,9 +242,10 @@ class PreflightMiddleware(CorsLayer):
     @policy.setter
     def policy(self, policy: Policy | PolicyFinder) -> None:
         if not isinstance(policy, Policy) and (isinstance(policy, type) or not callable(policy)):
-            raise TypeError(
-                f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
-            )
+            raise TypeError(f"the policy is {show(policy)}; {_advise_policy(policy)}")
+        if not isinstance(policy, Policy) and not can_be_called(policy, {}):
+            advice = f"write a function such as {_FINDER}"
+            raise TypeError(f"the policy is {show(policy)}, which cannot be called with an environ; {advice}")
         self._policy = policy
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -249,10 +269,20 @@ class PreflightMiddleware(CorsLayer):
         return Place(key, setting_of=lambda field: (field, f"the Policy of {key!r}")) if key else ANY_PATH
 
 
+_FINDER: Final = "def find_policy(environ): return policy"
+
+
+def _advise_policy(given: object) -> str:
+    """What to write in place of *given*, which is neither a policy nor a callable that finds one."""
+    if isinstance(given, Mapping) and any(str(key).startswith("/") for key in given):
+        return "for policies by path write PreflightMiddleware(app, by_path({'/api': policy}))"
+    return f"write PreflightMiddleware(app, Policy({write_fields(given)})), or a callable that returns a Policy"
+
+
 def _call_finder(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
     policy = find(environ)
     if policy is not None and not isinstance(policy, Policy):
-        raise TypeError(f"{find!r} returned {policy!r}; it must return a Policy or None")
+        raise TypeError(f"{show(find)} returned {show(policy)}; it must return a Policy or None")
     return policy
 
 
