@@ -1,7 +1,7 @@
 """What goes wrong with CORS in a Flask app, one app for each mistake, for tests of who can see it where.
 
-Each mistake is a page's request that the browser blocks. `app_of` builds the app with it, and `followed` reads what an
-explanation tells to write and builds the app with that change.
+Each mistake is a page's request that the browser blocks. `app_of` builds the app with it, `visit` and `ask` send the
+request, and `followed` reads what an explanation tells to write and builds the app with that change.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flask import Flask, Response
+from werkzeug.test import Client, TestResponse
 
 from flask_preflight import Preflight, Reason, cors_route
+from flask_preflight.browser import Browser, CORSError
 
 API: Final = "http://127.0.0.1:5000"
 SERVED: Final = "http://localhost:8000"  # where a page is served from that was opened from the disk
@@ -177,6 +180,43 @@ def app_of(
     if also:
         app.add_url_rule("/data", "also", lambda: "also", methods=[also])
     return app
+
+
+def visit(app: Flask, mistake: Mistake, page: str) -> None:
+    """Do what the page does.
+
+    :raises CORSError: if the browser blocks it.
+    """
+    browser = Browser(app, page)
+    if mistake.with_cookies:
+        with suppress(CORSError):  # the page need not read the response
+            browser.fetch(f"{API}/login", credentials="include")
+    credentials: Any = "include" if mistake.with_cookies else "same-origin"
+    browser.fetch(f"{API}{mistake.path}", method=mistake.method, headers=mistake.headers, credentials=credentials)
+
+
+def refused_headers(mistake: Mistake, page: str) -> tuple[str, dict[str, str]]:
+    """The method and headers of the request that is refused."""
+    if not mistake.has_preflight:
+        return mistake.method, {"Origin": page, **({"Cookie": "session=1"} if mistake.with_cookies else {})}
+    names = ",".join(sorted(map(str.lower, mistake.headers)))
+    asked = {"Access-Control-Request-Headers": names} if names else {}
+    return "OPTIONS", {"Origin": page, "Access-Control-Request-Method": mistake.method, **asked}
+
+
+def ask(app: Flask, mistake: Mistake) -> TestResponse:
+    """Send the request that is refused."""
+    method, headers = refused_headers(mistake, mistake.page)
+    return Client(app, use_cookies=False).open(mistake.path, method=method, headers=headers)
+
+
+def explanation_of(mistake: Mistake) -> str:
+    """The sentence in the response in debug mode."""
+    app = app_of(mistake, mistake.page)
+    app.debug = True
+    reason, _, sentence = ask(app, mistake).headers["CORS-Refused"].partition("; ")
+    assert reason == mistake.reason.value
+    return sentence
 
 
 def followed(mistake: Mistake, page: str, explanation: str) -> tuple[Flask, str]:

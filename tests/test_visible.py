@@ -14,59 +14,20 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
-from flask import Flask
-from mistakes import API, MISTAKES, Mistake, app_of, followed
+from mistakes import MISTAKES, Mistake, app_of, ask, explanation_of, followed, refused_headers, visit
 from pages import without_line_numbers
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client
 
 from flask_preflight import Decision, Preflight, Reason, preflight_refused, request_allowed, request_refused
-from flask_preflight.browser import Browser, CORSError
+from flask_preflight.browser import CORSError
 
 TESTS = Path(__file__).parent
 
 mistakes = pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
-
-
-def visit(app: Flask, mistake: Mistake, page: str) -> None:
-    """Do what the page does.
-
-    :raises CORSError: if the browser blocks it.
-    """
-    browser = Browser(app, page)
-    if mistake.with_cookies:
-        with suppress(CORSError):  # the page need not read the response
-            browser.fetch(f"{API}/login", credentials="include")
-    credentials: Any = "include" if mistake.with_cookies else "same-origin"
-    browser.fetch(f"{API}{mistake.path}", method=mistake.method, headers=mistake.headers, credentials=credentials)
-
-
-def refused_headers(mistake: Mistake, page: str) -> tuple[str, dict[str, str]]:
-    """The method and headers of the request that is refused."""
-    if not mistake.has_preflight:
-        return mistake.method, {"Origin": page, **({"Cookie": "session=1"} if mistake.with_cookies else {})}
-    names = ",".join(sorted(map(str.lower, mistake.headers)))
-    asked = {"Access-Control-Request-Headers": names} if names else {}
-    return "OPTIONS", {"Origin": page, "Access-Control-Request-Method": mistake.method, **asked}
-
-
-def ask(app: Flask, mistake: Mistake) -> TestResponse:
-    """Send the request that is refused."""
-    method, headers = refused_headers(mistake, mistake.page)
-    return Client(app, use_cookies=False).open(mistake.path, method=method, headers=headers)
-
-
-def explanation_of(mistake: Mistake) -> str:
-    """The sentence in the response in debug mode."""
-    app = app_of(mistake, mistake.page)
-    app.debug = True
-    reason, _, sentence = ask(app, mistake).headers["CORS-Refused"].partition("; ")
-    assert reason == mistake.reason.value
-    return sentence
 
 
 @mistakes
