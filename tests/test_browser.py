@@ -17,7 +17,7 @@ import pytest
 from cases import MEASURED, Case, run_in_model, summary
 from werkzeug.datastructures import Headers
 
-from flask_preflight import Policy, PreflightMiddleware, fetch
+from flask_preflight import Policy, PreflightMiddleware, __version__, fetch
 from flask_preflight.browser import Browser, CORSError, Exchange, Step
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def paths(browser: Browser) -> list[str]:
 
 ALLOW = ("Access-Control-Allow-Origin", PAGE)
 CREDENTIALS = ("Access-Control-Allow-Credentials", "true")
+USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
 
 
 # --- what the engines did -------------------------------------------------------------
@@ -236,6 +237,7 @@ def test_sends_the_preflight_byte_for_byte_as_engines_do() -> None:
                 ("Access-Control-Request-Headers", "authorization,content-type,x-1,x-a,x-b,x_under,zeta"),
                 ("Referer", f"{PAGE}/"),
                 ("Origin", PAGE),
+                USER_AGENT,
             ]
         ),
         status=204,
@@ -247,6 +249,7 @@ def test_sends_the_preflight_byte_for_byte_as_engines_do() -> None:
         ("Accept", "*/*"),
         ("Referer", f"{PAGE}/"),
         ("Origin", PAGE),
+        USER_AGENT,
     ]
 
 
@@ -319,6 +322,8 @@ def test_what_the_app_is_told() -> None:
         "HTTP_RANGE": "bytes=0-1",
         "HTTP_ACCEPT": "*/*",
         "HTTP_REFERER": "https://[::1]:8443/",
+        "HTTP_USER_AGENT": USER_AGENT[1],
+        "flask_preflight.refusals": [],
     }
 
 
