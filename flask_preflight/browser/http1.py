@@ -27,8 +27,8 @@ class BadAnswer(Exception):
 def read_answer(file: BinaryIO, method: str) -> Answer:
     """Read the answer to a request whose method is *method*.
 
-    *file* is read no further than :data:`MOST_HEAD` and :data:`~.transport.MOST_BODY` allow. Raises :class:`BadAnswer`,
-    and what *file* raises.
+    Of *file*, no more is read than :data:`MOST_HEAD` and :data:`~.transport.MOST_BODY` allow. Raises
+    :class:`BadAnswer`, and what *file* raises.
     """
     stream = _Stream(file, "head", MOST_HEAD)
     # https://httpwg.org/specs/rfc9110.html#status.1xx: they may come before any answer.
@@ -142,7 +142,8 @@ def _read_chunks(stream: _Stream) -> bytes:
         chunks.append(stream.block(size))
         if stream.line():
             raise BadAnswer("the answer has a chunk that is longer than it says")
-    while stream.line():  # trailer fields, which no script can read
+    stream.begin("trailer", MOST_HEAD)
+    while stream.line():  # no script can read it
         pass
     return b"".join(chunks)
 

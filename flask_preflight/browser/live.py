@@ -47,8 +47,9 @@ class LiveTransport:
     ) -> None:
         if not origins:
             raise TypeError("name the servers that may be asked: LiveTransport('https://staging.example.com')")
-        self._origins = frozenset(map(_live_origin, origins))
-        self._context = _tls_context(ca_file)
+        secure = [origin for origin in map(_live_origin, origins) if origin.startswith("https:")]
+        self._tls = dict.fromkeys(secure, _tls_context(ca_file)) if secure else {}
+        self._origins = frozenset(origins)
         self._connect_timeout = _seconds("connect_timeout", connect_timeout)
         self._timeout = _seconds("timeout", timeout)
 
@@ -68,18 +69,10 @@ class LiveTransport:
         try:
             connected = _connected(url, until)
             if url.scheme == "https":
-                connected = self._start_tls(connected, url, until)
+                connected = _start_tls(self._tls[url.origin], connected, url, until)
         except TimeoutError as error:
             raise _ConnectTimeoutError from error
         return _Connection(connected, began + self._timeout)
-
-    def _start_tls(self, connected: socket.socket, url: URL, until: float) -> socket.socket:
-        try:
-            connected.settimeout(_left(until))
-            return self._context.wrap_socket(connected, server_hostname=_host(url))
-        except BaseException:
-            connected.close()
-            raise
 
 
 def _live_origin(origin: str) -> str:
@@ -126,6 +119,15 @@ def _connected(url: URL, until: float) -> socket.socket:
         except OSError as error:
             errors.append(error)
     raise errors[-1]
+
+
+def _start_tls(context: ssl.SSLContext, connected: socket.socket, url: URL, until: float) -> socket.socket:
+    try:
+        connected.settimeout(_left(until))
+        return context.wrap_socket(connected, server_hostname=_host(url))
+    except BaseException:
+        connected.close()
+        raise
 
 
 def _host(url: URL) -> str:
@@ -227,7 +229,7 @@ _FAILURES: Final[list[tuple[type[Exception], _Failure]]] = [
         ssl.SSLCertVerificationError,
         _Failure(
             "the certificate of {origin} is not valid: {detail}",
-            "Give the server a valid certificate. If the CA is your own, name it: LiveTransport(..., ca_file='ca.pem').",
+            "Give the server a valid certificate. If the CA is yours, name it: LiveTransport(..., ca_file='ca.pem').",
         ),
     ),
     (

@@ -151,11 +151,14 @@ class _Body:
             self.error = _NOT_HTTP
             raise _NotSendable
         self.data += chunk
-        self._size += len(chunk) or 1  # so that endless empty chunks end too
+        self._size += max(len(chunk), _LEAST_CHUNK)
         if self._size > MOST_BODY:
             self.error = f"the body of the app's answer is longer than {MOST_BODY:,} bytes"
             raise _NotSendable
 
+
+# An endless body of empty chunks must end too, and soon. So each chunk counts as this long.
+_LEAST_CHUNK = 64
 
 _NOT_HTTP = "the app's answer is not HTTP"
 
