@@ -140,7 +140,7 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     ),
     Step.ALLOW_ORIGIN_MISSING: _Explanation(
         "cors-check",
-        "The answer (status {status}) has no Access-Control-Allow-Origin.{cache}",
+        "The answer (status {status}) has no Access-Control-Allow-Origin.{sender}",
         "Send Access-Control-Allow-Origin: {origin} with this answer. "
         "If others have it, something answered in the app's place: an error page, a login, a proxy.",
         "No 'Access-Control-Allow-Origin' header is present on the requested resource.",
@@ -169,7 +169,7 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     ),
     Step.ALLOW_ORIGIN_MISMATCH: _Explanation(
         "cors-check",
-        "Access-Control-Allow-Origin is {value}; it must be {origin}, byte for byte.{difference}{cache}",
+        "Access-Control-Allow-Origin is {value}; it must be {origin}, byte for byte.{difference}{sender}",
         "{advice}",
         "The 'Access-Control-Allow-Origin' header has a value '{value}' that is not equal to the supplied origin."
         " Have the server send the header with a valid value.",
@@ -293,7 +293,7 @@ def block(step: Step, request: Request, exchange: Exchange, **facts: str) -> NoR
     origin, header = request.serialized_origin(), facts.get("header", "")
     facts["said"] = f"is '{facts['value']}'" if facts.get("value") else "is missing"
     facts["difference"] = _difference(step, facts.get("value", ""), origin, request.method)
-    facts["cache"] = _cache(exchange.response_headers)
+    facts["sender"] = _sender(exchange)
     facts["advice"] = (
         "Let the page call the final URL, or serve it from the page's own origin. "
         "Allow null only for what everybody may read."
@@ -342,12 +342,15 @@ def _without_port(authority: str) -> str:
 _CACHE_STATUS = {"cache-status", "cf-cache-status", "x-cache", "x-cache-status", "x-proxy-cache"}
 
 
-def _cache(headers: Headers) -> str:
-    """If a cache sent the answer, a sentence after a space that says so; else nothing."""
+def _sender(exchange: Exchange) -> str:
+    """If a cache or a redirect shows who sent the answer, a sentence after a space that says so; else nothing."""
+    headers = exchange.response_headers
     for name, value in headers:
         is_hit = name.lower() in _CACHE_STATUS and "hit" in value.lower()
         if is_hit or name.lower() == "age":
             return f" A cache sent it ({shown(name)}: {shown(value)}), which may ignore Vary: Origin."
+    if exchange.status in words.REDIRECT_STATUSES and "Location" in headers:
+        return f" It redirects to {shown(headers['Location'])}, and a redirect needs the header too."
     return ""
 
 
