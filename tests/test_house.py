@@ -49,16 +49,19 @@ LAYERS = {
     "browser/urls": ("fetch browser/text", "werkzeug"),
     "browser/cookies": ("browser/urls", ""),
     "browser/transport": ("fetch browser/urls", "werkzeug"),
+    "browser/http1": ("fetch browser/text browser/transport", "werkzeug"),
+    "browser/live": ("browser/text browser/urls browser/transport browser/http1", "werkzeug"),
     "browser/records": ("fetch browser/urls", "werkzeug"),
     "browser/messages": ("fetch browser/text browser/urls browser/records", "werkzeug"),
     "browser/checks": ("fetch browser/urls browser/records browser/messages", "werkzeug"),
     "browser/cache": ("fetch browser/urls browser/records", ""),
+    "browser/vary": ("fetch browser/text browser/records", "werkzeug"),
     "browser/model": (
         "fetch browser/text browser/urls browser/cookies browser/transport browser/records browser/messages "
-        "browser/checks browser/cache",
+        "browser/checks browser/cache browser/vary",
         "werkzeug",
     ),
-    "browser/__init__": ("browser/records browser/messages browser/model", ""),
+    "browser/__init__": ("browser/live browser/records browser/messages browser/vary browser/model", ""),
     "pytest_plugin": ("browser/__init__", "pytest"),
     # The public names, each imported when it is used.
     "__init__": ("problems policy engine journal wsgi paths marks extension", ""),
@@ -88,7 +91,7 @@ def file_of(name: str) -> str:
 
 def split_imports(source: str, package: str) -> tuple[set[str], set[str]]:
     """Which files of ours and which packages of others a file in *package* imports."""
-    names = set(imported(source, package))
+    names = set(imported(source, package)) - {"flask_preflight.__version__"}  # a string that needs no other file
     ours = {name for name in names if name.split(".")[0] == "flask_preflight"}
     others = {name.split(".")[0] for name in names - ours}
     return {file_of(name) for name in ours}, others - sys.stdlib_module_names - TYPES_ONLY

@@ -20,7 +20,7 @@ class Step(Enum):
     """Where a browser stops. The value is the section's anchor in ``docs/messages.md``."""
 
     NO_RESPONSE = "no-response"
-    """No app for that origin, or what the app answered is not HTTP."""
+    """No app or server for that origin, no connection, or an answer that is not HTTP or does not end in time."""
     PREFLIGHT_REDIRECT = "preflight-redirect"
     """The preflight was redirected."""
     ALLOW_ORIGIN_MISSING = "allow-origin-missing"
@@ -124,7 +124,7 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     Step.NO_RESPONSE: _Explanation(
         "concept-network-error",
         "No response: {value}.",
-        "Start the server there, or give Browser an app for that origin.",
+        "{change}",
         "",
         _FIREFOX_FAILED,
         "",
@@ -140,7 +140,7 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     ),
     Step.ALLOW_ORIGIN_MISSING: _Explanation(
         "cors-check",
-        "The answer (status {status}) has no Access-Control-Allow-Origin.",
+        "The answer (status {status}) has no Access-Control-Allow-Origin.{sender}",
         "Send Access-Control-Allow-Origin: {origin} with this answer. "
         "If others have it, something answered in the app's place: an error page, a login, a proxy.",
         "No 'Access-Control-Allow-Origin' header is present on the requested resource.",
@@ -169,7 +169,7 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     ),
     Step.ALLOW_ORIGIN_MISMATCH: _Explanation(
         "cors-check",
-        "Access-Control-Allow-Origin is {value}; it must be {origin}, byte for byte.{difference}",
+        "Access-Control-Allow-Origin is {value}; it must be {origin}, byte for byte.{difference}{sender}",
         "{advice}",
         "The 'Access-Control-Allow-Origin' header has a value '{value}' that is not equal to the supplied origin."
         " Have the server send the header with a valid value.",
@@ -293,6 +293,7 @@ def block(step: Step, request: Request, exchange: Exchange, **facts: str) -> NoR
     origin, header = request.serialized_origin(), facts.get("header", "")
     facts["said"] = f"is '{facts['value']}'" if facts.get("value") else "is missing"
     facts["difference"] = _difference(step, facts.get("value", ""), origin, request.method)
+    facts["sender"] = _sender(exchange)
     facts["advice"] = (
         "Let the page call the final URL, or serve it from the page's own origin. "
         "Allow null only for what everybody may read."
@@ -335,6 +336,22 @@ def _difference(step: Step, value: str, origin: str, method: str) -> str:
 
 def _without_port(authority: str) -> str:
     return re.sub(r":[0-9]*\Z", "", authority)
+
+
+# By https://httpwg.org/specs/rfc9211.html, and by the habits of nginx, Fastly, CloudFront and Cloudflare
+_CACHE_STATUS = {"cache-status", "cf-cache-status", "x-cache", "x-cache-status", "x-proxy-cache"}
+
+
+def _sender(exchange: Exchange) -> str:
+    """If a cache or a redirect shows who sent the answer, a sentence after a space that says so; else nothing."""
+    headers = exchange.response_headers
+    for name, value in headers:
+        is_hit = name.lower() in _CACHE_STATUS and "hit" in value.lower()
+        if is_hit or name.lower() == "age":
+            return f" A cache sent it ({shown(name)}: {shown(value)}), which may ignore Vary: Origin."
+    if exchange.status in words.REDIRECT_STATUSES and "Location" in headers:
+        return f" It redirects to {shown(headers['Location'])}, and a redirect needs the header too."
+    return ""
 
 
 # ---------------------------------------------------------------------------------------

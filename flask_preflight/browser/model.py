@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from werkzeug.datastructures import Headers
 
+from .. import __version__
 from .. import fetch as words
 from .cache import PreflightCache
 from .checks import check_redirect, cors_check, filtered, max_age, preflight_check, redirect_location
@@ -22,6 +23,7 @@ from .records import Credentials, Exchange, Redirect, Request, Response
 from .text import shown
 from .transport import Transport, WSGITransport
 from .urls import HTTP_SCHEMES, URL, checked_origin, parse_url
+from .vary import AllowedOrigins
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -31,27 +33,32 @@ class Browser:
     """One browser with one page open, on *origin*; scripts of that page call :meth:`fetch`.
 
     *app* is a WSGI app, which then answers for every origin, or a mapping of origins to apps; an origin
-    that is not in the mapping does not answer. *origin* is a serialized origin, or ``"null"`` for a
+    that is not in the mapping does not answer. *transport* is given instead of *app*: a :class:`LiveTransport` asks
+    live servers. *origin* is a serialized origin, or ``"null"`` for a
     sandboxed frame. *max_age_limit*: the most seconds that this browser keeps a preflight (Chromium 7200,
     Firefox 86400, WebKit 600; ``None``: no limit). *lax_by_default*: take cookies without ``SameSite`` for
     ``SameSite=Lax``, as Chromium does. ``ValueError`` for an
-    origin that no browser would send.
+    origin that no browser would send, ``TypeError`` for both or neither of *app* and *transport*.
+
+    Warns with :class:`VaryWarning` if two answers of one URL allow different origins and ``Vary: Origin`` is missing.
 
     Two pages that share a browser, cookies and all, are not modelled: build two.
     """
 
     def __init__(
         self,
-        app: WSGIApplication | Mapping[str, WSGIApplication],
+        app: WSGIApplication | Mapping[str, WSGIApplication] | None = None,
         origin: str = "https://frontend.com",
         *,
+        transport: Transport | None = None,
         max_age_limit: int | None = None,
         lax_by_default: bool = False,
     ) -> None:
         self.origin = checked_origin(origin)
         self.exchanges: list[Exchange] = []
         """Every request that left, oldest first. Clear it whenever you like."""
-        self._transport: Transport = WSGITransport(app)
+        self._transport = _transport(app, transport)
+        self._allowed_origins = AllowedOrigins()
         self._cache = PreflightCache(max_age_limit)
         self._cookies = CookieJar(lax_by_default=lax_by_default)
 
@@ -138,7 +145,7 @@ class Browser:
         headers = [("Accept", "*/*"), (words.REQUEST_METHOD, request.method)]
         if unsafe_names := request.unsafe_names():
             headers.append((words.REQUEST_HEADERS, ",".join(unsafe_names)))  # no space, says the standard's note
-        headers += [*_referer(request), (words.ORIGIN, request.serialized_origin())]
+        headers += [*_referer(request), (words.ORIGIN, request.serialized_origin()), _USER_AGENT]
         exchange = self._send(request, headers, preflight=True)
         methods, names = preflight_check(request, exchange)
         self._cache.store(request, methods, names, max_age(exchange))
@@ -149,6 +156,8 @@ class Browser:
         # https://fetch.spec.whatwg.org/#append-a-request-origin-header
         if request.tainting == "cors" or request.method not in ("GET", "HEAD"):
             headers.append((words.ORIGIN, request.serialized_origin()))
+        if not request.has_header("user-agent"):
+            headers.append(_USER_AGENT)
         if not request.includes_credentials():
             return self._send(request, headers)
         same_site = request.is_same_site()
@@ -164,11 +173,27 @@ class Browser:
         method, body = ("OPTIONS", None) if preflight else (request.method, request.body)
         sent = Headers(headers)
         answer = self._transport.send(request.url, method, sent, body)
-        exchange = Exchange(preflight, method, str(request.url), sent, answer.status, answer.headers, answer.data)
+        received = (answer.status, answer.headers, answer.data, answer.refusal)
+        exchange = Exchange(preflight, method, str(request.url), sent, *received)
         self.exchanges.append(exchange)
         if answer.error:
-            block(Step.NO_RESPONSE, request, exchange, value=answer.error)
+            block(Step.NO_RESPONSE, request, exchange, value=answer.error, change=answer.change)
+        self._allowed_origins.note(exchange)
         return exchange
+
+
+# https://fetch.spec.whatwg.org/#default-user-agent-value
+_USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
+
+
+def _transport(app: WSGIApplication | Mapping[str, WSGIApplication] | None, transport: Transport | None) -> Transport:
+    if isinstance(app, str):
+        raise TypeError(f"app: {app!r} is no WSGI app; for a live server, write transport=LiveTransport({app!r})")
+    if app is not None and transport is None:
+        return WSGITransport(app)
+    if app is None and transport is not None:
+        return transport
+    raise TypeError("give either an app or transport=LiveTransport('https://staging.example.com')")
 
 
 # ---------------------------------------------------------------------------------------

@@ -30,6 +30,9 @@ class Exchange:
     response_headers: Headers
     """All that came back, also what a script may not read."""
     data: bytes = b""
+    refusal: str = ""
+    """Why the server refused, as ``"<reason>; <sentence>"``, if it is an app in this process that says so to tests:
+    the last line of the list in its environ at ``flask_preflight.refusals``."""
 
 
 @dataclass(frozen=True)
