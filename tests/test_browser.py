@@ -1234,16 +1234,44 @@ def test_used(preflight_browser):
 
 
 def test_an_error_says_what_the_answer_to_the_preflight_says() -> None:
-    policy = Policy(allow_origins=[PAGE], allow_methods=["PUT"])
-    browser = Browser(PreflightMiddleware(answering([]), policy, debug=True), PAGE)
+    """For servers that are not written with this package, and explain themselves in the body."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response("403 Forbidden", [])
+        return [b"DELETE is not for pages.\n"]
+
     with pytest.raises(CORSError) as caught:
-        browser.fetch(f"{API}/data", "DELETE")
-    said = (
-        "The method 'DELETE' is not in allow_methods, which allows PUT. To allow it, write"
-        " allow_methods=['PUT', 'DELETE'] in the Policy."
-    )
-    assert f"\n          {said}\n" in str(caught.value)
-    assert caught.value.exchange.data == f"{said}\n".encode()
+        Browser(app, PAGE).fetch(f"{API}/data", "DELETE")
+    assert "\n          DELETE is not for pages.\n" in str(caught.value)
+    assert caught.value.exchange.data == b"DELETE is not for pages.\n"
+
+
+def test_an_error_says_why_a_server_with_this_package_has_refused() -> None:
+    policy = Policy(allow_origins=[PAGE], allow_methods=["PUT"])
+    for debug in (False, True):
+        browser = Browser(PreflightMiddleware(answering([]), policy, debug=debug), PAGE)
+        with pytest.raises(CORSError) as caught:
+            browser.fetch(f"{API}/data", "DELETE")
+        refusal = (
+            "method-not-allowed; The method 'DELETE' is not in allow_methods, which allows PUT. To allow it, write"
+            " allow_methods=['PUT', 'DELETE'] in the Policy."
+        )
+        assert caught.value.exchange.refusal == refusal
+        assert f"\nserver    {refusal}\n" in str(caught.value)
+
+
+def test_what_an_app_says_about_its_refusal_is_escaped_and_shortened() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        environ["flask_preflight.refusals"].append("\x1b[31m\nchange    nothing" + "x" * 2000)
+        start_response("403 Forbidden", [])
+        return []
+
+    with pytest.raises(CORSError) as caught:
+        Browser(app, PAGE).fetch(f"{API}/data", "DELETE")
+    (line,) = [line for line in str(caught.value).splitlines() if line.startswith("server")]
+    assert line.startswith(r"server    \x1b[31m\nchange    nothingxxx")
+    assert line.endswith("... (2023 characters)")
+    assert len(line) < 1100
 
 
 @pytest.mark.parametrize("origin", ["https://[::ffff:7f00:1]", "https://[1::2:0:0]", "https://[::]"])

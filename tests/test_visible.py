@@ -14,8 +14,10 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from mistakes import MISTAKES, Mistake, app_of, ask, explanation_of, followed, refused_headers, visit
@@ -23,7 +25,10 @@ from pages import without_line_numbers
 from werkzeug.test import Client
 
 from flask_preflight import Decision, Preflight, Reason, preflight_refused, request_allowed, request_refused
-from flask_preflight.browser import CORSError
+from flask_preflight.browser import CORSError, Step
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 TESTS = Path(__file__).parent
 
@@ -80,6 +85,38 @@ def test_the_list_for_tests_and_outer_middleware(mistake: Mistake) -> None:
         mistake.path, method=method, headers=headers, environ_overrides={"flask_preflight.refusals": refusals}
     )
     assert refusals == [f"{mistake.reason.value}; {explanation_of(mistake)}"]
+
+
+@mistakes
+@pytest.mark.parametrize("debug", [False, True], ids=["production", "debug"])
+def test_a_failing_test(mistake: Mistake, debug: bool) -> None:
+    app = app_of(mistake, mistake.page)
+    app.debug = debug
+    with pytest.raises(CORSError) as caught:
+        visit(app, mistake, mistake.page)
+    lines = str(caught.value).splitlines()
+    said = [line for line in lines if line.startswith("server    ")]
+    assert said == [f"server    {mistake.reason.value}; {explanation_of(mistake)}"]
+    assert not [line for line in lines if line.startswith("change    ")], "one advice, by the one who knows the policy"
+
+
+@mistakes
+def test_the_verdict_of_the_test_does_not_depend_on_what_the_server_says(mistake: Mistake) -> None:
+    app = app_of(mistake, mistake.page)
+    serve = app.wsgi_app
+
+    def silent(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ.pop("flask_preflight.refusals", None)
+        return serve(environ, start_response)
+
+    steps: list[Step] = []
+    for served in (serve, silent):
+        app.wsgi_app = served  # type: ignore[method-assign]
+        with pytest.raises(CORSError) as caught:
+            visit(app, mistake, mistake.page)
+        steps.append(caught.value.step)
+        assert ("server    " in str(caught.value)) == (served is serve)
+    assert steps[0] is steps[1]
 
 
 @mistakes

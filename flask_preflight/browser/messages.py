@@ -440,10 +440,13 @@ def _report(error: CORSError) -> Iterator[str]:
     yield from _lines(exchange.request_headers, ("origin", "access-control-request-"))
     yield f"received  {exchange.status or 'nothing'}"
     yield from _lines(exchange.response_headers, ("access-control-", "location"))
-    if exchange.preflight and exchange.data:  # nobody reads it else, and it may well say why
+    if exchange.preflight and exchange.data and not exchange.refusal:  # nobody reads it else, and it may say why
         yield f"          {shown(exchange.data[: 2 * MOST_CHARACTERS].decode(errors='replace').strip())}"
     yield f"why       {error.why}"
-    yield f"change    {error.fix}"
+    if exchange.refusal:  # it knows its policy, and says what to write
+        yield f"server    {shown(exchange.refusal, _LONGEST_REFUSAL)}"
+    else:
+        yield f"change    {error.fix}"
     for engine, sentence in error.console.items():
         yield f"{engine:<9} {sentence}"
     yield f"docs      {error.docs}"
@@ -451,6 +454,7 @@ def _report(error: CORSError) -> Iterator[str]:
 
 
 _MOST_LINES = 10
+_LONGEST_REFUSAL = 1000
 
 
 def _lines(headers: Headers, prefixes: tuple[str, ...]) -> list[str]:

@@ -7,7 +7,7 @@ import re
 MOST_CHARACTERS = 200
 
 
-def shown(text: str) -> str:
-    """*text* on one line and not too long, whatever it is."""
-    line = re.sub(r"[^\x20-\x7e]", lambda character: ascii(character[0])[1:-1], text[:MOST_CHARACTERS])
-    return line if len(text) <= MOST_CHARACTERS else f"{line}... ({len(text)} characters)"
+def shown(text: str, most: int = MOST_CHARACTERS) -> str:
+    """*text* on one line, in printable ASCII, cut after *most* characters."""
+    line = re.sub(r"[^\x20-\x7e]", lambda character: ascii(character[0])[1:-1], text[:most])
+    return line if len(text) <= most else f"{line}... ({len(text)} characters)"
