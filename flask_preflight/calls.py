@@ -30,7 +30,7 @@ _OTHER_NAMES: Final = {
     "credentials": "allow_credentials",
 }
 
-# Names that are no field under another name, and what to write instead
+# Names that do not stand for a field, and what to write instead
 _NOT_FIELDS: Final = {
     "resources": "write allow_origins for the whole app, and for parts of it mark views with cors_route and blueprints"
     " with cors_blueprint, or use by_path around another WSGI app",

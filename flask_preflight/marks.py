@@ -106,7 +106,7 @@ def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
     :param changes: fields of `Policy`. Each value is checked at once, and the merged policy at the first request and by
         ``Preflight.verify``.
     :raises PolicyError: for a value that is wrong by itself.
-    :raises TypeError: for an unknown field, for an object that is no view, and for a view that is marked with
+    :raises TypeError: for an unknown field, for an object that is not a view, and for a view that is marked with
         `cors_exempt` too.
 
     .. versionchanged:: 0.2.0
@@ -121,8 +121,8 @@ def cors_blueprint(blueprint: AnyBlueprint, **changes: Unpack[PolicyChanges]) ->
     """Mark a blueprint, and return it: its views, and those of nested blueprints, inherit *changes*.
 
     :raises PolicyError: for a value that is wrong by itself.
-    :raises TypeError: for an unknown field, for an object that is no blueprint, and for a blueprint that is marked with
-        `cors_exempt` too.
+    :raises TypeError: for an unknown field, for an object that is not a blueprint, and for a blueprint that is marked
+        with `cors_exempt` too.
     """
     if not isinstance(blueprint, Blueprint):
         raise TypeError(f"{show(blueprint)} is not a blueprint; {_advise_blueprint(blueprint, changes)}")

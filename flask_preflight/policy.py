@@ -142,7 +142,7 @@ class Policy:
             return False
 
     def ask_about_origin(self, origin: str, environ: dict[str, Any] | None) -> bool:
-        """As `allows_origin`, but exceptions of a callable propagate, and a result that is no ``bool`` raises.
+        """As `allows_origin`, but exceptions of a callable propagate, and a result that is not a ``bool`` raises.
 
         A callable is asked about well-formed origins only, and never about ``null``.
         """

@@ -124,6 +124,10 @@ def test_keys_of_others_are_left_alone(key: str) -> None:
     assert policy_of(**{key: "x"}) == Policy()
 
 
+def test_none_for_the_whole_sets_nothing() -> None:
+    assert policy_of(PREFLIGHT=None) == Policy()
+
+
 def test_two_underscores_are_a_problem_because_flask_makes_a_dictionary_of_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -310,6 +310,13 @@ def test_several_values_in_one_string_are_split_in_the_hint(field: str, passed: 
     assert problem.hint.endswith(hint)
 
 
+def test_a_part_that_is_too_long_is_not_corrected() -> None:
+    long = f"https://{'a' * 400}"
+    with pytest.raises(PolicyError) as caught:
+        build({"allow_origins": f"a.com,{long}"})
+    assert caught.value.problems[0].hint.startswith("write ['https://a.com', 'https://aaa")
+
+
 @pytest.mark.parametrize("field", ["allow_origins", "allow_methods", "allow_headers", "expose_headers"])
 def test_a_new_policy_has_nothing_to_inherit(field: str) -> None:
     assert problems(lambda: build({field: [...]})) == [Found(field, ..., "nothing-to-inherit")]
