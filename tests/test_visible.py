@@ -217,3 +217,34 @@ def test_verify_warns_where_no_origin_is_allowed(caplog: pytest.LogCaptureFixtur
 def test_verify_finds_no_fault_in_what_only_a_page_shows(name: str, caplog: pytest.LogCaptureFixture) -> None:
     Preflight().verify(app_of(MISTAKES[name], MISTAKES[name].page))
     assert caplog.records == []
+
+
+# ---------------------------------------------------------------------------------------
+# As a person reads it
+# ---------------------------------------------------------------------------------------
+
+REFUSALS = TESTS / "messages" / "refusals.txt"
+
+INTRODUCTION = """\
+Why a page's request is refused: what a failing test prints for each mistake of tests/mistakes.py. The line "server" is
+also what the log, the terminal and the header CORS-Refused say.
+"""
+
+
+def failing_test_of(mistake: Mistake) -> str:
+    with pytest.raises(CORSError) as caught:
+        visit(app_of(mistake, mistake.page), mistake, mistake.page)
+    return without_line_numbers(str(caught.value))
+
+
+def all_refusals() -> str:
+    sections = [f"# {name}\n\n{failing_test_of(mistake)}\n" for name, mistake in MISTAKES.items()]
+    return "\n\n".join([INTRODUCTION, *sections])
+
+
+def test_what_a_person_reads_is_that_of_the_file() -> None:
+    assert all_refusals() == REFUSALS.read_text(encoding="utf-8")
+
+
+if __name__ == "__main__":
+    REFUSALS.write_text(all_refusals(), encoding="utf-8")
