@@ -6,8 +6,12 @@ Every other block that is code, in whatever language, has a line ``<!-- not run:
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -97,3 +101,30 @@ def parts(text: str) -> dict[str, str]:
 def warning_filters(config: pytest.Config) -> list[str]:
     """Warnings are errors here as in the tests, with the same exceptions."""
     return [f"-W{line}" for line in config.getini("filterwarnings")]
+
+
+def run_recipe(
+    recipe: str, driver: str, folder: Path, config: pytest.Config, **environ: str
+) -> subprocess.CompletedProcess[str]:
+    """Run *driver*, which imports *recipe* under this name, in a process of its own. It can import the tests."""
+    (folder / "recipe.py").write_text(recipe, encoding="utf-8")
+    path = os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    result = subprocess.run(
+        [sys.executable, *warning_filters(config), "-c", driver],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def ask(port: int, method: str, path: str, **headers: str) -> str:
+    """What a server answers over a connection of its own, which any worker may take."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request(method, path, headers=headers)
+    body = connection.getresponse().read().decode()
+    connection.close()
+    return body

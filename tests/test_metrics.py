@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections import Counter
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import pytest
-from doc_programs import ROOT, read_program, warning_filters
+from doc_programs import ROOT, ask, read_program, run_recipe
 from pages import PAGE, STRANGER
 from test_servers import SCRIPTS, serving
 
@@ -96,11 +92,8 @@ def exposition(counted: Counter[tuple[str, str]]) -> str:
 @pytest.fixture
 def counts(tmp_path: Path, pytestconfig: pytest.Config) -> tuple[str, list[dict[str, Any]]]:
     """What both libraries have counted: the text of Prometheus, the data of OpenTelemetry."""
-    (tmp_path / "recipe.py").write_text(read_program("metrics.md"), encoding="utf-8")
-    command = [sys.executable, *warning_filters(pytestconfig), "-c", REQUESTS]
-    environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])}
-    result = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=60)
-    assert (result.returncode, result.stderr) == (0, "")
+    result = run_recipe(read_program("metrics.md"), REQUESTS, tmp_path, pytestconfig)
+    assert result.stderr == ""
     of_prometheus, of_opentelemetry = json.loads(result.stdout.splitlines()[-1])
     return of_prometheus, of_opentelemetry
 
@@ -139,15 +132,6 @@ def test_under_gunicorn_the_counters_of_all_workers_are_added_up(tmp_path: Path)
         assert sorted(ask(port, "GET", "/metrics").splitlines()) == sorted(
             exposition(Counter({("actual-allowed", ""): 20, ("actual-refused", "origin-not-allowed"): 10})).splitlines()
         )
-
-
-def ask(port: int, method: str, path: str, **headers: str) -> str:
-    """Ask over a connection of its own, which any worker may take."""
-    connection = HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request(method, path, headers=headers)
-    body = connection.getresponse().read().decode()
-    connection.close()
-    return body
 
 
 def test_the_alerts_name_series_that_exist() -> None:
