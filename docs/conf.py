@@ -14,7 +14,7 @@ author = "the flask-preflight authors"
 project_copyright = author
 release = version = flask_preflight.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "check_site", "phone_tables"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "anchors", "check_site", "phone_tables"]
 exclude_patterns = ["examples"]
 
 # -- pages: plain Markdown with relative links, so that they can be read on any forge as well -----------------
