@@ -15,7 +15,7 @@ from test_servers import SCRIPTS, serving
 from flask_preflight import Policy, PreflightMiddleware
 from flask_preflight.journal import REFUSALS
 
-ON_A_SERVER = "On a server"
+UNDER_A_SERVER = "Under gunicorn and uWSGI"
 OWN_CONFIGURATION = "With a configuration of your own"
 
 
@@ -52,8 +52,8 @@ SERVERS: dict[str, list[str | Path]] = {
 @pytest.mark.parametrize(
     ("headings", "begin"),
     [
-        pytest.param([ON_A_SERVER], "INFO:flask_preflight:", id="basicConfig"),
-        pytest.param([ON_A_SERVER, OWN_CONFIGURATION], r"\S+ \S+ INFO flask_preflight: ", id="dictConfig"),
+        pytest.param([UNDER_A_SERVER], "INFO:flask_preflight:", id="basicConfig"),
+        pytest.param([UNDER_A_SERVER, OWN_CONFIGURATION], r"\S+ \S+ INFO flask_preflight: ", id="dictConfig"),
     ],
 )
 def test_a_refusal_is_logged_once(server: str, headings: list[str], begin: str, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_a_refusal_is_logged_once(server: str, headings: list[str], begin: str, 
 
 
 def test_the_page_shows_how_the_record_begins() -> None:
-    assert f"INFO:flask_preflight:{refusal('GET')}".startswith(shown(ON_A_SERVER))
+    assert f"INFO:flask_preflight:{refusal('GET')}".startswith(shown(UNDER_A_SERVER))
 
 
 REFUSED = """
@@ -93,7 +93,7 @@ NOT_NAMED = [(', "flask_preflight": {"level": "INFO"}', ""), ('"level": "WARNING
 def test_what_a_configuration_needs(
     changes: list[tuple[str, str]], records: int, tmp_path: Path, pytestconfig: pytest.Config
 ) -> None:
-    recipe = read_program("logs.md", ON_A_SERVER, OWN_CONFIGURATION)
+    recipe = read_program("logs.md", UNDER_A_SERVER, OWN_CONFIGURATION)
     recipe = recipe.replace('logging.getLogger("flask_preflight").setLevel(logging.INFO)', "")
     for old, new in changes:
         assert recipe.count(old) == 1
@@ -108,7 +108,7 @@ def test_what_a_configuration_needs(
 
 
 def records_as_json(driver: str, folder: Path, config: pytest.Config) -> list[dict[str, Any]]:
-    result = run_recipe(read_program("logs.md", ON_A_SERVER, "As JSON"), driver, folder, config)
+    result = run_recipe(read_program("logs.md", UNDER_A_SERVER, "As JSON"), driver, folder, config)
     return [json.loads(line) for line in result.stderr.splitlines()]
 
 
@@ -177,7 +177,7 @@ print(json.dumps(collected, default=str))
 
 def collect(driver: str, folder: Path, config: pytest.Config, *headings: str) -> list[tuple[str, Any]]:
     """What the transport of Sentry gets, and what *driver* collects beside it."""
-    recipe = read_program("logs.md", ON_A_SERVER, "Sentry", *headings)
+    recipe = read_program("logs.md", UNDER_A_SERVER, "Sentry", *headings)
     code = f"import recipe\n{COLLECTED}\n{driver}\n{PRINTED}"
     result = run_recipe(recipe, code, folder, config, SENTRY_DSN="https://key@sentry.example/1")
     return [(kind, payload) for kind, payload in json.loads(result.stdout)]
@@ -255,7 +255,7 @@ for app in (recipe.traced, recipe.app):
 
 def test_a_page_with_sentry_gets_through(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     driver = f"import recipe\nfrom flask_preflight.browser import Browser, CORSError\n{TRACED}"
-    result = run_recipe(read_program("logs.md", ON_A_SERVER, "Sentry"), driver, tmp_path, pytestconfig)
+    result = run_recipe(read_program("logs.md", UNDER_A_SERVER, "Sentry"), driver, tmp_path, pytestconfig)
     assert result.stdout == '{"key":"value"}\nOPTIONS\n'
 
 
@@ -302,7 +302,7 @@ except ZeroDivisionError as error:
 
 
 def test_without_the_recipe_the_exception_leaves_the_app(tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    result = run_recipe(read_program("logs.md", ON_A_SERVER), UNHANDLED, tmp_path, pytestconfig)
+    result = run_recipe(read_program("logs.md", UNDER_A_SERVER), UNHANDLED, tmp_path, pytestconfig)
     assert result.stdout == "division by zero\n"
     [record] = [line for line in result.stderr.splitlines() if "flask_preflight" in line]
     assert record.startswith("WARNING:flask_preflight:The app raised an exception")
