@@ -43,9 +43,10 @@ def chromium() -> Iterator[Chrome]:
         driver.quit()
 
 
-# What is wider than it is shown. Code keeps its lines and can be scrolled; what a program prints is to be read.
+# What is wider than it is shown. Code keeps its lines and can be scrolled; the rest is to be read.
 CUT_OFF = """
-const texts = document.querySelectorAll(".highlight-text pre, .highlight-none pre, h1, h2, h3, h4, li, p, td");
+const read = "pre:where(.highlight-none *, .highlight-sh *, .highlight-text *), h1, h2, h3, h4, li, p, td";
+const texts = document.querySelectorAll(read);
 const cut = [...texts].filter((text) => text.scrollWidth > text.clientWidth && text.clientWidth > 0);
 const page = document.documentElement;
 return [...cut.map((text) => text.textContent.slice(0, 80)), ...(page.scrollWidth > innerWidth ? ["the page"] : [])];
