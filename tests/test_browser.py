@@ -1342,10 +1342,10 @@ PROVOKING: Mapping[Step, tuple[Any, dict[str, Any]]] = {
 
 
 def sections() -> dict[str, str]:
-    """The page by heading."""
+    """The page by anchor."""
     text = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
-    titles_and_bodies = re.split(r"^## (.+)$", text, flags=re.MULTILINE)[1:]
-    return dict(zip(titles_and_bodies[::2], titles_and_bodies[1::2], strict=True))
+    anchors_and_bodies = re.split(r'^<a id="(.+)"></a>$', text, flags=re.MULTILINE)[1:]
+    return dict(zip(anchors_and_bodies[::2], anchors_and_bodies[1::2], strict=True))
 
 
 @pytest.mark.parametrize("step", Step, ids=lambda step: step.value)
@@ -1358,7 +1358,7 @@ def test_every_console_message_is_explained(step: Step) -> None:
 
 
 def test_no_section_is_left_over() -> None:
-    assert list(sections()) == ["How to read them", *(step.value for step in Step)]
+    assert sorted(sections()) == sorted(step.value for step in Step)
 
 
 @pytest.mark.parametrize("step", Step, ids=lambda step: step.value)

@@ -70,7 +70,8 @@ def in_configuration(changes: Changes) -> Flask:
 
 def by_default(changes: Changes) -> Flask:
     app = new_app()
-    Preflight(app, allow_origins=[PAGE], **({} if changes is LISTED else changes))
+    written: Changes = {} if changes is LISTED else changes
+    Preflight(app, allow_origins=[PAGE], **written)
     return with_view(app)
 
 
