@@ -32,7 +32,7 @@ def read_answer(file: BinaryIO, method: str) -> Answer:
     """
     stream = _Stream(file, "head", MOST_HEAD)
     # https://httpwg.org/specs/rfc9110.html#status.1xx: they may come before any answer.
-    status = 100
+    status, fields = _read_head(stream)
     while status < 200:
         status, fields = _read_head(stream)
     stream.begin("body", MOST_BODY)
