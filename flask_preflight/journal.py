@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from blinker import Namespace
 
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts
-from flask_preflight.explain import describe_error, escape, explain, nearest_origin, refusal_line
+from flask_preflight.explain import NO_ROUTE, describe_error, escape, nearest_origin, refusal_line
 from flask_preflight.origin import DEFAULT_PORTS, parse_origin
 from flask_preflight.policy import NotABool, Policy
 
@@ -79,15 +79,24 @@ def counts_as_refusal(facts: RequestFacts) -> bool:
     return environ.get("HTTP_HOST") not in {name, f"{name}{default}"}
 
 
+def carries_lost_cookies(policy: Policy, environ: dict[str, Any]) -> bool:
+    """Whether a browser would block the response though its origin is allowed, because cookies are not.
+
+    https://fetch.spec.whatwg.org/#concept-cors-check
+    """
+    return not policy.allow_credentials and "HTTP_COOKIE" in environ
+
+
 @dataclass(frozen=True)
 class Told:
-    """What is told about one decision. *rule* is what the policy belongs to."""
+    """What is told about one decision. *rule* is what the policy belongs to, *explain* gives the sentence."""
 
     policy: Policy
     facts: RequestFacts
     decision: Decision
-    rule: str
-    debug: bool
+    rule: str = ""
+    explain: Callable[[], str] = lambda: ""
+    debug: bool = False
 
 
 # ---------------------------------------------------------------------------------------
@@ -153,7 +162,7 @@ class Journal:
         if decision.reason is not None:
             self._log_refusal(told)
             if (refusals := environ.get(REFUSALS)) is not None:
-                refusals.append(refusal_line(told.policy, told.facts, decision))
+                refusals.append(refusal_line(decision.reason, told.explain()))
         signal = _signal_of(decision.outcome)
         if signal.receivers:
             try:
@@ -214,8 +223,9 @@ def _describe_refusal(told: Told, reason: Reason) -> str:
     facts = told.facts
     is_preflight = told.decision.outcome is Outcome.PREFLIGHT_REFUSED
     kind, method = ("preflight", facts.requested_method) if is_preflight else ("request", facts.method)
-    what = f"Refused a CORS {kind}, {reason.value}: {escape(method or '')} {escape(told.rule)}."
-    return f"{what} {explain(told.policy, facts, told.decision)}"
+    verb = "The browser blocks" if told.decision.outcome is Outcome.ACTUAL_ALLOWED else "Refused"
+    rule = told.rule if told.rule == NO_ROUTE else escape(told.rule)
+    return f"{verb} a CORS {kind}, {reason.value}: {escape(method or '')} {rule}. {told.explain()}"
 
 
 class _OwnTraceback(logging.Filter):

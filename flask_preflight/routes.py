@@ -75,7 +75,7 @@ class PolicyTable:
         self.app = app
         self._journal = journal
         self.app_wide = policy
-        self.allows_nothing = False  # whether no origin is allowed anywhere, as far as `check` has seen
+        self.allows_nothing: bool  # whether no origin is allowed anywhere, as far as `check` has seen
         self._merged: WeakKeyDictionary[Mark, dict[tuple[Mark, ...], Policy | PolicyError]] = WeakKeyDictionary()
 
     # -- policies of views --------------------------------------------------------------------
@@ -87,15 +87,17 @@ class PolicyTable:
         """
         return self._merged_policy(self._marks(endpoint).of(method))
 
+    def marks_of(self, endpoint: str, method: str) -> tuple[Mark, ...]:
+        """The marks that the policy of a view comes from, from the outermost to the innermost."""
+        return self._marks(endpoint).of(method)
+
     def _merged_policy(self, marks: tuple[Mark, ...]) -> Policy | None:
         if not marks:
             return self.app_wide
         *outer, innermost = marks
         if innermost.changes is None:
             return None
-        policies = self._merged.get(innermost)
-        if policies is None:
-            policies = self._merged.setdefault(innermost, {})
+        policies = self._merged.setdefault(innermost, {})
         key = tuple(outer)
         policy = policies.get(key)
         if policy is None:
@@ -113,8 +115,6 @@ class PolicyTable:
     def _marks(self, endpoint: str) -> ViewMarks:
         view = self.app.view_functions.get(endpoint)
         *names, _ = str(endpoint).split(".")  # the endpoint "a.b.view" is in the blueprints "a" and "a.b"
-        if not names:
-            return ViewMarks(view)
         blueprints = [self.app.blueprints.get(".".join(names[: count + 1])) for count in range(len(names))]
         return ViewMarks(view, blueprints)
 
@@ -202,9 +202,7 @@ class PolicyTable:
         if policy.allow_methods is not None and not policy.allows_any_method:
             methods = methods.intersection(policy.methods)
         others = methods - {upper} if marks.depends_on_method else methods - _SAME_RULE - {upper}
-        if others:
-            methods = methods - {name for name in others if not self._is_policy(policy, marks, found, name)}
-        return policy.narrow(methods)
+        return policy.narrow(methods - {name for name in others if not self._is_policy(policy, marks, found, name)})
 
     def _is_policy(self, policy: Policy, marks: ViewMarks, found: _Found, method: str) -> bool:
         """Whether a view with this policy handles *method* too, at the URL of *found*, whose view has *marks*."""
@@ -240,8 +238,8 @@ class PolicyTable:
         """
         if request.url_rule is not None and request.url_rule.endpoint != _AUTOMATIC_OPTIONS:
             return self.policy_of(request.url_rule.endpoint, request.method)
-        failed = request.url_rule is None and request.routing_exception is not None
-        if failed and not isinstance(request.routing_exception, RequestRedirect):
+        error = request.routing_exception
+        if error is not None and not isinstance(error, RequestRedirect):
             return self.app_wide  # 404, 405, an untrusted host
         # a redirect, Flask's own OPTIONS endpoint, or an error before the request was matched
         return self.policy_of_environ(request.environ)
@@ -305,7 +303,7 @@ def _path_within(adapter: MapAdapter, url: str) -> str:
         target = urlsplit(url)
     except ValueError:  # an invalid host, taken from the request
         raise NotFound from None
-    path = unquote(target.path, errors="replace")
+    path = unquote(target.path)
     if target.netloc.lower() != adapter.get_host(None) or not f"{path}/".startswith(adapter.script_name):
         raise NotFound
     return path[len(adapter.script_name) - 1 :]

@@ -81,6 +81,7 @@ def not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterab
 
 PAGES: dict[str, WSGIApplication] = {
     "/data": data,
+    "/two": data,
     "/stream": stream,
     "/lazy": lazy,
     "/write": write,
@@ -101,11 +102,12 @@ POLICY = Policy(
     expose_headers=["X-Total"],
     allow_credentials=True,
 )
+TWO = Policy(allow_origins=["http://127.0.0.1:8000", "https://frontend.com"], allow_methods=["GET", "PUT"])
 SANDBOX = Policy(
     allow_origins=["null"], allow_methods=["PUT"], allow_headers=["X-B"], dangerously_allow_null_origin=True
 )
 
-application = PreflightMiddleware(app, by_path({"/": POLICY, "/raw_sandbox": SANDBOX, "/alone": None}))
+application = PreflightMiddleware(app, by_path({"/": POLICY, "/two": TWO, "/raw_sandbox": SANDBOX, "/alone": None}))
 
 
 class ThreadingServer(ThreadingMixIn, WSGIServer):

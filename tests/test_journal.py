@@ -27,6 +27,7 @@ from flask_preflight import (
     request_refused,
 )
 from flask_preflight import journal as journal_module
+from flask_preflight.explain import explain
 from flask_preflight.journal import Journal, RateLimit, Told, counts_as_refusal
 
 ORIGIN = "https://frontend.com"
@@ -219,7 +220,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def tell(
     journal: Journal, facts: RequestFacts, *, rule: str = "/api/<int:id>", debug: bool = False, policy: Policy = POLICY
 ) -> None:
-    journal.tell(Told(policy, facts, negotiate(policy, facts), rule, debug))
+    decision = negotiate(policy, facts)
+    journal.tell(Told(policy, facts, decision, rule, lambda: explain(policy, facts, decision), debug))
 
 
 def preflight(method: str = "DELETE", origin: str = ORIGIN, names: str | None = None, **environ: Any) -> RequestFacts:
@@ -242,7 +244,8 @@ def test_a_refusal_is_one_record(caplog: pytest.LogCaptureFixture) -> None:
     assert vars(record) | {"cors_reason": "method-not-allowed", "cors_origin": ORIGIN} == vars(record)
     assert "/api/<int:id>" in vars(record)["cors_rule"]
     message = record.getMessage()
-    sentence = "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows PUT."
+    sentence = explain(POLICY, preflight(), negotiate(POLICY, preflight()))
+    assert sentence
     assert message.endswith(f" {sentence}")
     for part in ("method-not-allowed", "DELETE", "/api/<int:id>", "preflight"):
         assert part in message.removesuffix(sentence)
@@ -254,7 +257,7 @@ def test_a_refused_actual_request_is_one_record_too(caplog: pytest.LogCaptureFix
     (record,) = caplog.records
     assert vars(record)["cors_reason"] == "origin-not-allowed"
     assert vars(record)["cors_origin"] == "http://localhost:3001"
-    for part in ("origin-not-allowed", "PATCH", "/api/<int:id>", "'http://localhost:3000', which differs in the port"):
+    for part in ("origin-not-allowed", "PATCH", "/api/<int:id>", "'http://localhost:3000'. It differs in the port."):
         assert part in record.getMessage()
 
 
@@ -279,23 +282,23 @@ def test_each_cause_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture, cl
     assert "more" not in caplog.messages[0]
 
 
-def test_only_what_is_logged_is_explained(
-    caplog: pytest.LogCaptureFixture, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_what_is_logged_is_explained(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
     """An explanation may take long, and a stranger decides how often a request is refused."""
     caplog.set_level(logging.INFO, "flask_preflight")
     explained: list[RequestFacts] = []
 
-    def explain(_: Policy, facts: RequestFacts, __: object) -> str:
-        explained.append(facts)
-        return "Because."
+    def told(facts: RequestFacts) -> Told:
+        def explain_it() -> str:
+            explained.append(facts)
+            return "Because."
 
-    monkeypatch.setattr(journal_module, "explain", explain)
+        return Told(POLICY, facts, negotiate(POLICY, facts), "/", explain_it)
+
     journal = Journal(None)
     for number in range(1000):
-        tell(journal, preflight(f"M{number}"))
+        journal.tell(told(preflight(f"M{number}")))
     clock.now += 60
-    tell(journal, preflight("M1000"))
+    journal.tell(told(preflight("M1000")))
     assert [facts.requested_method for facts in explained] == ["M0", "M1000"]
     assert len(caplog.records) == 2
 
@@ -639,9 +642,10 @@ def test_refusals_are_appended_to_the_list_in_the_environ() -> None:
     tell(Journal(None), preflight("PUT", **listed_in(refusals)))
     tell(Journal(None), actual("https://a.com", **listed_in(refusals)))
     assert refusals == [
-        "method-not-allowed; The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows"
-        " PUT.",
-        "origin-not-allowed; The origin 'https://a.com' is not in allow_origins. To allow it, add it there.",
+        "method-not-allowed; The method 'DELETE' is not in allow_methods, which allows PUT. To allow it, write"
+        " allow_methods=['PUT', 'DELETE'] in the Policy.",
+        "origin-not-allowed; The origin 'https://a.com' is not in allow_origins. If the page is yours, write"
+        " allow_origins=['http://localhost:3000', 'https://frontend.com', 'https://a.com'] in the Policy.",
     ]
 
 
@@ -677,7 +681,7 @@ def test_every_reason_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "flask_preflight")
     journal = Journal(None)
     for reason in Reason:
-        journal.tell(Told(POLICY, preflight(), refuse_preflight(reason), "/", False))
+        journal.tell(Told(POLICY, preflight(), refuse_preflight(reason), "/"))
     assert [vars(record)["cors_reason"] for record in caplog.records] == [reason.value for reason in Reason]
 
 

@@ -764,6 +764,28 @@ def test_two_marks_of_a_blueprint_add_up() -> None:
     assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", "X-First, X-Second", "1")
 
 
+def test_a_view_of_several_blueprints_inherits_from_each_apart() -> None:
+    """What is merged for one endpoint of a view must not count for another."""
+    view = cors_route(allow_headers=[..., "X-View"], max_age=1)(lambda: "")
+    inner = cors_blueprint(Blueprint("inner", __name__), allow_headers=[..., "X-Inner"], max_age=2)
+    inner.put("/marked", endpoint="marked")(view)
+    inner.put("/unmarked", endpoint="unmarked")(lambda: "")
+    app = app_with(("/view", view), methods=["PUT"])
+    expected = {"/view": (["X-View"], "1")}
+    for name in ("one", "two"):
+        header, prefix = f"X-{name.title()}", f"/{name}"
+        outer = cors_blueprint(Blueprint(name, __name__, url_prefix=prefix), allow_headers=[..., header])
+        outer.put("/view", endpoint="view")(view)
+        outer.register_blueprint(inner)
+        app.register_blueprint(outer)
+        expected[f"{prefix}/view"] = ([header, "X-View"], "1")
+        expected[f"{prefix}/marked"] = (["X-Inner", header, "X-View"], "1")
+        expected[f"{prefix}/unmarked"] = (["X-Inner", header], "2")
+    for path, (headers, age) in (*expected.items(), *reversed(expected.items())):
+        answer = granted("OPTIONS, PUT", ", ".join(sorted(["Content-Type", *headers])), age)
+        assert preflight(app, "PUT", path) == answer
+
+
 # ---------------------------------------------------------------------------------------
 # Where a view is
 # ---------------------------------------------------------------------------------------

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from flask import Flask, Response
 from flask.views import MethodView
-from numbered_views import APP_WIDE, new_app, view
+from numbered_views import APP_WIDE, new_app, numbered, view
 from pages import PAGE, REFUSED, Answer, granted, preflight, readable, send
-from werkzeug.routing import Rule
+from werkzeug.routing import IntegerConverter, Rule
 
 from flask_preflight import Preflight, cors_exempt, cors_route
 
@@ -203,10 +203,27 @@ def with_options_endpoint(*views: Any) -> Flask:
     return app
 
 
+def methods(of_get: int, of_put: int) -> Any:
+    """A view class whose methods have the policies of these numbers."""
+
+    class Data(MethodView):
+        @numbered(of_get)
+        def get(self) -> str:
+            return ""
+
+        @numbered(of_put)
+        def put(self) -> str:
+            return ""
+
+    return Data.as_view("data")
+
+
 @pytest.mark.parametrize(
     ("views", "owner"),
     [
         pytest.param((view(1), view(1)), 1, id="equal policies"),
+        pytest.param((methods(1, 2), methods(2, 1)), 1, id="equal policies of methods"),
+        pytest.param((methods(1, 1), methods(1, 2)), APP_WIDE, id="different policies of methods"),
         pytest.param((view(1), view(2)), APP_WIDE, id="different policies"),
         pytest.param((view(1), index), APP_WIDE, id="one view without a mark"),
         pytest.param((index, index), APP_WIDE, id="no marks"),
@@ -252,6 +269,30 @@ def test_the_options_endpoint_of_a_view_with_a_bad_policy_allows_nothing() -> No
         app.view_functions[endpoint] = cors_route(allow_credentials=True, expose_headers="*")(lambda: "")
     assert preflight(app, "OPTIONS", "/x") == REFUSED
     assert send(app, "OPTIONS", "/x").cors == {"Vary": "Origin"}
+
+
+def test_the_options_endpoint_of_a_url_without_views_has_the_app_wide_policy() -> None:
+    app = new_app()
+    app.add_url_rule("/x", "_automatic_options", app.make_default_options_response, methods=["OPTIONS"])
+    assert preflight(app, "OPTIONS", "/x") == granted("OPTIONS")
+    assert send(app, "OPTIONS", "/x") == Answer(200, readable(), "")
+
+
+class Failing(IntegerConverter):
+    def to_python(self, value: str) -> int:
+        raise LookupError(value)
+
+
+def test_the_options_endpoint_of_a_url_with_a_failing_converter_has_the_app_wide_policy() -> None:
+    app = no_automatic_options()
+    app.url_map.converters["failing"] = Failing
+    app.get("/<x>", endpoint="get")(numbered(1)(lambda x: x))
+    app.put("/<failing:x>", endpoint="put")(lambda x: "")
+    app.add_url_rule("/<x>", "_automatic_options", options, methods=["OPTIONS"])
+    Preflight(app, allow_origins=[PAGE])
+    assert preflight(app, "OPTIONS", "/1") == granted("OPTIONS")
+    assert preflight(app, "OPTIONS", "/a") == granted("OPTIONS", max_age="1")
+    assert send(app, "OPTIONS", "/1") == Answer(200, readable(), "own")
 
 
 def test_the_options_endpoint_of_a_url_that_redirects_a_method_has_the_app_wide_policy() -> None:

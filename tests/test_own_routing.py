@@ -96,24 +96,27 @@ class Forbidding(BaseConverter):
         raise MethodNotAllowed(valid_methods=value.split(",") if value != "none" else None)
 
 
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")  # of the checker in `wsgiref.validate`
 @pytest.mark.parametrize(
     ("valid", "others"),
     [
-        pytest.param("PUT", "nothing", id="the requested one"),
-        pytest.param("PUT,GET,HEAD", "GET, HEAD", id="the requested one beside others"),
-        pytest.param("GET", "GET", id="another one"),
-        pytest.param("none", "nothing", id="not said"),
+        pytest.param("PUT", "", id="the requested one"),
+        pytest.param("PUT,GET,HEAD", ", only for GET, HEAD", id="the requested one beside others"),
+        pytest.param("GET", ", only for GET", id="another one"),
+        pytest.param("none", "", id="not said"),
     ],
 )
 def test_a_converter_that_allows_no_method_refuses_whatever_it_names(valid: str, others: str) -> None:
     app = new_app()
     app.url_map.converters["forbidding"] = Forbidding
     app.put("/<forbidding:x>")(view(1))
-    assert preflight(app, "PUT", f"/{valid}") == REFUSED
-    assert send(app, "PUT", f"/{valid}")[:2] == (405, readable())
-    app.debug = True
-    why = f"This URL has no route for 'PUT'; there are {others}."
-    assert preflight(app, "PUT", f"/{valid}").cors["CORS-Refused"] == f"method-not-routed; {why}"
+    for requested in ("PUT", "put"):  # Flask takes them for the same
+        app.debug = False
+        assert preflight(app, requested, f"/{valid}") == REFUSED
+        assert send(app, requested, f"/{valid}")[:2] == (405, readable())
+        app.debug = True
+        why = f"This URL has no route for the method '{requested}'{others}. To handle it, let its route allow it."
+        assert preflight(app, requested, f"/{valid}").cors["CORS-Refused"] == f"method-not-routed; {why}"
 
 
 @pytest.mark.parametrize("debug", [False, True], ids=["production", "debug"])
@@ -150,6 +153,32 @@ def test_the_rule_of_a_converter_that_allows_no_method_is_looked_up_once(
     assert len(asked) <= 9
     [record] = caplog.records
     assert (vars(record)["cors_reason"], vars(record)["cors_rule"]) == ("method-not-routed", "no route")
+
+
+def forbidding(app: Flask) -> None:
+    app.url_map.converters["forbidding"] = Forbidding
+    app.put("/<forbidding:x>")(view(1))
+
+
+def redirecting_to_other_methods(app: Flask) -> None:
+    app.url_map.add(Rule("/PUT", endpoint="hop", methods=["GET"], redirect_to="/target"))
+    app.url_map.add(Rule("/target", endpoint="target", methods=["PUT"]))
+
+
+@pytest.mark.parametrize("prepare", [forbidding, redirecting_to_other_methods])
+def test_the_rule_for_the_log_is_looked_up_twice_at_most(
+    prepare: Callable[[Flask], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """For the method that is asked for, and for the first that the URL has, although that one leads nowhere either."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    app = new_app()
+    prepare(app)
+    create_url_adapter, calls = app.create_url_adapter, list[object]()
+    vars(app)["create_url_adapter"] = lambda request: calls.append(request) or create_url_adapter(request)  # type: ignore[func-returns-value]
+    assert preflight(app, "DELETE", "/PUT") == REFUSED
+    assert len(calls) == 3  # and for the answer
+    [message] = caplog.messages
+    assert "'DELETE' no route" in message
 
 
 def test_bad_methods_are_refused_before_routing(caplog: pytest.LogCaptureFixture) -> None:
@@ -192,6 +221,17 @@ def test_a_redirect_to_an_invalid_url_reaches_no_route() -> None:
     Preflight(app, allow_origins=[PAGE])
     app.put("/folder/")(view(1))
     assert preflight(app, "PUT", "/") == granted("PUT")
+
+
+def test_a_request_class_that_leaves_the_environ_alone_counts() -> None:
+    class Apart(Request):
+        def __init__(self, environ: WSGIEnvironment, *_: Any, **options: Any) -> None:
+            super().__init__(environ, populate_request=False)
+
+    app = new_app()
+    app.put("/x")(view(1))
+    app.request_class = Apart
+    check(app, Row("PUT /x", 1, "OPTIONS, PUT"))
 
 
 def test_a_request_class_that_fails_refuses_the_preflight() -> None:
@@ -451,11 +491,18 @@ def test_a_converter_that_reconfigures_the_app_does_not_block() -> None:
     assert answers == ["600", "1", "2"]
 
 
+def fails(_: object) -> None:
+    raise ValueError
+
+
 @pytest.mark.parametrize("has_request", [False, True], ids=["new", "with a request object"])
-def test_a_preflight_leaves_the_environ_as_it_was(has_request: bool) -> None:
+@pytest.mark.parametrize("is_broken", [False, True], ids=["routed", "routing fails"])
+def test_a_preflight_leaves_the_environ_as_it_was(has_request: bool, is_broken: bool) -> None:
     """A request object puts itself into the environ: a cycle that only the garbage collector frees."""
     app = new_app()
     app.put("/x")(view(1))
+    if is_broken:
+        vars(app)["create_url_adapter"] = fails
     environ = create_environ("/x", method="OPTIONS")
     environ |= {"HTTP_ORIGIN": PAGE, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "PUT"}
     if has_request:
@@ -463,7 +510,7 @@ def test_a_preflight_leaves_the_environ_as_it_was(has_request: bool) -> None:
     before = {**environ}
     statuses: list[str] = []
     app(environ, lambda status, *_: statuses.append(status) or bytes)  # type: ignore[func-returns-value]
-    assert statuses == ["204 No Content"]
+    assert statuses == ["403 Forbidden" if is_broken else "204 No Content"]
     assert environ.keys() == before.keys()
     assert all(environ[key] is value for key, value in before.items())
 

@@ -79,6 +79,23 @@ def test_vary_is_on_every_response_without_origin_too() -> None:
         assert send(app, "PUT", path, origin=None)[:2] == (status, VARY)
 
 
+@pytest.mark.parametrize("change", [{"PATH_INFO": "/other"}, {"REQUEST_METHOD": "DELETE"}], ids=str)
+@pytest.mark.parametrize("row", [Row("PUT /x", 1, "OPTIONS, PUT"), Row("PUT /no-put", APP_WIDE, "", 405)])
+def test_what_the_app_changes_in_the_environ_of_its_request_does_not_count(row: Row, change: dict[str, str]) -> None:
+    app = new_app()
+    app.put("/x")(view(1))
+    app.delete("/x")(view(2))
+    app.delete("/no-put")(view(3))
+    app.put("/other")(view(4))
+
+    @app.after_request
+    def change_environ(response: Response) -> Response:
+        request.environ.update(change)
+        return response
+
+    check(app, row)
+
+
 def test_an_origin_that_the_app_changes_does_not_count() -> None:
     app = Flask("site")
     app.get("/x")(lambda: "x")

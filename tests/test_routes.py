@@ -75,7 +75,7 @@ def rules_that_overlap() -> Flask:
 
     @numbered(1)
     class Data(MethodView):
-        def get(self, name: str) -> str:
+        def get(self, **_: object) -> str:
             return "1"
 
         put = delete = get
@@ -88,8 +88,11 @@ def rules_that_overlap() -> Flask:
     app.add_url_rule("/number/<name>", "name", view(1), **everything)
     app.add_url_rule("/number/<int:n>", "number", view(2), methods=["PUT"])
     for prefix in ("/items", "/class"):
-        for path, function in {"special": view(2), "equal": view(1), "app-wide": lambda: "", "exempt": exempt}.items():
+        special: dict[str, Callable[..., Any]] = {"special": view(2), "equal": view(1), "equal-class": Data.as_view("")}
+        special |= {"app-wide": lambda: "", "exempt": exempt}
+        for path, function in special.items():
             app.add_url_rule(f"{prefix}/{path}", f"{prefix}{path}", function, methods=["PUT"])
+        app.add_url_rule(f"{prefix}/read", f"{prefix}read", view(2), methods=["GET"])
     app.add_url_rule("/slot/special/", "special", view(2), methods=["PUT"])
     app.add_url_rule("/twice", "first", view(1), methods=["GET", "PUT"])
     app.add_url_rule("/twice", "second", view(2), methods=["PUT", "DELETE", "PATCH"])
@@ -454,9 +457,13 @@ TABLE: dict[Callable[[], WSGIApplication], list[Row]] = {
                 Row(f"PUT {prefix}/special", 2, "OPTIONS, PUT"),
                 Row(f"GET {prefix}/equal", 1, "DELETE, GET, HEAD, OPTIONS, PUT"),
                 Row(f"PUT {prefix}/equal", 1, "OPTIONS, PUT"),
+                Row(f"GET {prefix}/equal-class", 1, "DELETE, GET, HEAD, OPTIONS, PUT"),
+                Row(f"PUT {prefix}/equal-class", 1, "OPTIONS, PUT"),
                 Row(f"GET {prefix}/app-wide", 1, "DELETE, GET, HEAD, OPTIONS"),
                 Row(f"PUT {prefix}/app-wide", APP_WIDE, "OPTIONS, PUT"),
                 Row(f"GET {prefix}/exempt", 1, "DELETE, GET, HEAD, OPTIONS"),
+                Row(f"GET {prefix}/read", 2, "GET, HEAD, OPTIONS"),
+                Row(f"PUT {prefix}/read", 1, "DELETE, GET, HEAD, OPTIONS, PUT"),  # GET needs no permission
             ]
         ),
         Row("GET /slot/other", 1, "DELETE, GET, HEAD, OPTIONS, PUT", 308),

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from http.client import HTTPResponse
@@ -57,20 +57,31 @@ def kept_port() -> Iterator[int]:
 
 @contextmanager
 def running(name: str, log: Path, app: str = "served_app") -> Iterator[int]:
-    """Start a server for the module *app*, yield its port once it listens, and kill it with all its workers."""
-    with kept_port() as kept, log.open("wb") as output:
+    """Start a server for the module *app*, and yield its port."""
+    with kept_port() as kept:
+        command = [str(argument).format(kept=kept, app=app) for argument in SERVERS[name]]
+        with serving(command, HERE, log, kept if name == "granian" else None) as port:
+            yield port
+
+
+@contextmanager
+def serving(
+    command: Sequence[str | Path], folder: Path, log: Path, port: int | None = None, **environ: str
+) -> Iterator[int]:
+    """Start a server, yield its port once somebody listens there, and kill it with all its workers."""
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(argument).format(kept=kept, app=app) for argument in SERVERS[name]],
-            cwd=HERE,
+            command,
+            cwd=folder,
             # newer gunicorns keep a control socket at home, and two of them would fight for it
-            env={**os.environ, "HOME": str(log.parent)},
+            env={**os.environ, "HOME": str(log.parent), **environ},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            yield await_port(process, log, kept if name == "granian" else None)
+            yield await_port(process, log, port)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 from flask import Blueprint, Flask
-from flask.views import MethodView, View
+from flask.views import MethodView, View, http_method_funcs
 from pages import PAGE, REFUSED, VARY, preflight, send
 from werkzeug.routing import Rule
 
-from flask_preflight import PolicyError, Preflight, cors_blueprint, cors_exempt, cors_route
+from flask_preflight import Policy, PolicyError, Preflight, cors_blueprint, cors_exempt, cors_route, routes
+from flask_preflight.policy import merge
 
 
 def new_app(**config: Any) -> Flask:
@@ -139,6 +140,20 @@ def test_the_message_names_every_view_with_its_line() -> None:
     assert str(caught.value).endswith(" [wildcard-with-credentials]")
 
 
+def test_methods_may_put_right_what_is_wrong_for_their_class() -> None:
+    """HEAD is one of them, without a function of its own: Flask calls that of GET."""
+
+    @cors_route(allow_credentials=False)
+    def right(self: object) -> str:
+        return ""
+
+    data: Any = type("Data", (MethodView,), dict.fromkeys(http_method_funcs - {"head"}, right))
+    app = new_app()
+    app.add_url_rule("/class", view_func=cors_route(allow_credentials=True)(data).as_view("data"))
+    Preflight(app, allow_origins="*").verify(app)
+    assert preflight(app, "PUT", "/class").status == preflight(app, "HEAD", "/class").status == 204
+
+
 def test_exempt_views_are_not_checked() -> None:
     app = new_app()
     blueprint = cors_blueprint(Blueprint("home", __name__), allow_credentials=True)
@@ -161,6 +176,23 @@ def test_verify_raises_nothing_if_all_policies_are_valid(caplog: pytest.LogCaptu
     app.put("/view")(cors_route(max_age=1)(lambda: ""))
     Preflight(app, allow_origins=[PAGE]).verify(app)
     assert caplog.messages == []
+
+
+def test_a_view_that_is_added_during_the_check_does_not_disturb_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By another thread, for example."""
+
+    def adding(*levels: Any) -> Policy:
+        app.view_functions[f"late{len(app.view_functions)}"] = index
+        return merge(*levels)
+
+    app = new_app()
+    app.put("/one", endpoint="one")(cors_route(max_age=1)(lambda: ""))
+    app.put("/two", endpoint="two")(bad_once)
+    monkeypatch.setattr(routes, "merge", adding)
+    extension = Preflight(app, allow_origins=[PAGE])
+    extension.verify(app)
+    with pytest.raises(PolicyError, match=r"view 'two' at "):
+        extension.reconfigure(app, allow_origins="*")
 
 
 def test_verify_checks_the_app_as_it_is_then() -> None:
@@ -193,6 +225,41 @@ def test_a_bad_view_added_after_the_first_request_allows_nothing(caplog: pytest.
     assert "[wildcard-with-credentials]" in record.getMessage()
     assert send(app, "PUT", "/late")[:2] == (200, VARY)
     assert preflight(app, "PUT", "/").status == 204
+
+
+def test_each_bad_view_added_late_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    app = new_app()
+    Preflight(app, allow_origins="*")
+    send(app, "GET", "/")
+    for name in ("one", "two"):
+        app.url_map.add(Rule(f"/{name}", endpoint=name, methods=["PUT"]))
+        app.view_functions[name] = bad_once
+    for _ in range(2):
+        for name in ("one", "two"):
+            assert preflight(app, "PUT", f"/{name}") == REFUSED
+    starts = [record.getMessage().partition(" is not valid, ")[0] for record in caplog.records]
+    assert starts == ["The policy of the view 'one'", "The policy of the view 'two'"]
+
+
+@pytest.mark.parametrize("changes", [{"max_age": 1}, {"allow_credentials": True}], ids=["valid", "bad"])
+def test_the_policy_of_a_view_is_merged_once(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers cannot make the app check long lists again and again."""
+    merged: list[object] = []
+
+    def counted(*levels: Any) -> Policy:
+        merged.append(levels)
+        return merge(*levels)
+
+    app = new_app()
+    app.add_url_rule("/view", endpoint="view", methods=["PUT"])
+    Preflight(app, allow_origins="*")
+    send(app, "GET", "/")
+    monkeypatch.setattr(routes, "merge", counted)
+    app.view_functions["view"] = cors_route(**changes)(lambda: "")
+    statuses = {preflight(app, "PUT", "/view").status for _ in range(3)}
+    assert statuses == {204 if "max_age" in changes else 403}
+    send(app, "PUT", "/view")
+    assert len(merged) == 1
 
 
 def test_a_bad_view_added_late_is_explained_in_debug_mode() -> None:
@@ -327,10 +394,51 @@ def test_verify_does_not_warn_of_marks_that_are_reached(caplog: pytest.LogCaptur
     def transparent(view: Callable[[], str]) -> Callable[[], str]:
         return functools.wraps(view)(lambda: view())
 
+    class Data(MethodView):
+        @cors_route(max_age=2)
+        def put(self) -> str:
+            return ""
+
     app = new_app()
     app.put("/kept", endpoint="kept")(transparent(cors_route(max_age=1)(lambda: "")))
+    app.put("/twice", endpoint="twice")(cors_route(max_age=1)(cors_route(max_age=2)(lambda: "")))
+    app.url_map.add(Rule("/any", endpoint="any"))  # for any method
+    app.view_functions["any"] = Data.as_view("any")
     Preflight(app, allow_origins=[PAGE]).verify(app)
     assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("methods", "unreached"),
+    [
+        pytest.param(["PUT", "PROPFIND"], [], id="both, one of them rare"),
+        pytest.param(["PUT"], ["propfind"], id="one"),
+        pytest.param(["GET"], ["propfind", "put"], id="another"),
+    ],
+)
+def test_the_mark_of_a_method_is_reached_by_a_rule_for_that_method(
+    methods: list[str], unreached: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    class Data(MethodView):
+        def get(self) -> str:
+            return ""
+
+        @cors_route(max_age=1)
+        def put(self) -> str:
+            return ""
+
+        @cors_route(max_age=2)
+        def propfind(self) -> str:
+            return ""
+
+    app = new_app()
+    app.url_map.add(Rule("/data", endpoint="data", methods=methods))
+    app.view_functions["data"] = Data.as_view("data")
+    Preflight(app, allow_origins=[PAGE]).verify(app)
+    places = {name: line_of(getattr(Data, name)) for name in unreached}
+    assert sorted(message.partition(": no rule of the app leads to it: ")[0] for message in warnings(caplog)) == sorted(
+        f"{place}: cors_route on {Data.__qualname__}.{name}" for name, place in places.items()
+    )
 
 
 def test_verify_warns_if_no_origin_is_allowed_anywhere(caplog: pytest.LogCaptureFixture) -> None:
@@ -351,6 +459,14 @@ def test_the_first_request_of_a_page_warns_if_no_origin_is_allowed_anywhere(capl
         send(app, "PUT", "/")
     [message] = warnings(caplog)
     assert "origin" in message
+
+
+def test_an_exempt_view_allows_no_origin(caplog: pytest.LogCaptureFixture) -> None:
+    app = new_app()
+    app.put("/exempt")(cors_exempt(lambda: ""))
+    Preflight(app).verify(app)
+    [message] = warnings(caplog)
+    assert message.startswith("No origin is allowed anywhere in this app")
 
 
 def test_an_origin_of_one_view_is_enough(caplog: pytest.LogCaptureFixture) -> None:
