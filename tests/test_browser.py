@@ -438,7 +438,10 @@ def test_an_origin_must_be_written_as_browsers_do(origin: str, better: str) -> N
         Browser({origin: answering()})
 
 
-@pytest.mark.parametrize("origin", ["app://.", "app://", "package://", "moz-extension://6c2a", "capacitor://localhost"])
+@pytest.mark.parametrize(
+    "origin",
+    ["app://.", "app://", "package://", "moz-extension://6c2a", "capacitor://localhost", "app://[::1:0:0]:8080"],
+)
 def test_pages_of_other_schemes_have_origins_too(origin: str) -> None:
     browser = Browser(answering([("Access-Control-Allow-Origin", origin)]), origin)
     assert browser.fetch(f"{API}/").type == "cors"

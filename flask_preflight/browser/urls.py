@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from .. import fetch as words
-from ..hosts import parse_host
+from ..hosts import parse_host, parse_ipv6
 from .text import shown
 
 # https://fetch.spec.whatwg.org/#http-scheme
@@ -208,12 +208,17 @@ _IN_USER_INFO = _all_but('"#<>?^`{}/:;=@[\\]|')
 
 # Of a scheme that is not special, whose host is opaque or empty:
 # https://url.spec.whatwg.org/#concept-opaque-host-parser
-_OPAQUE_ORIGIN = re.compile(r"(?!https?:|ftp:|wss?:|file:)[a-z][a-z0-9+.-]*://([a-z0-9._~-]+(:[1-9][0-9]{0,4})?)?")
+_OPAQUE_ORIGIN = re.compile(
+    r"(?!https?:|ftp:|wss?:|file:)[a-z][a-z0-9+.-]*://((?P<host>[a-z0-9._~-]+|\[[0-9a-f:]+\])(:[1-9][0-9]{0,4})?)?"
+)
 
 
 def checked_origin(origin: str) -> str:
     """*origin* itself; ``ValueError`` if it is not serialized as browsers do."""
-    if origin == words.NULL_ORIGIN or _OPAQUE_ORIGIN.fullmatch(origin):
+    opaque = _OPAQUE_ORIGIN.fullmatch(origin)
+    host = opaque["host"] or "" if opaque else ""
+    is_spelled_right = not host.startswith("[") or parse_ipv6(host) == host
+    if origin == words.NULL_ORIGIN or (opaque and is_spelled_right):
         return origin
     better = parse_url(origin).origin
     if better == words.NULL_ORIGIN:
