@@ -412,8 +412,8 @@ def test_a_request_passes_once_the_advice_is_followed(policy: Policy, facts: Req
     if "and 10 more" in sentence:
         return
     decision = negotiate(policy.override(**written), facts)
-    says_what_to_write = re.search(r"\bwrite [a'@]|Remove|allowed already", sentence) and "cannot be added" not in sentence
-    assert (decision.outcome is Outcome.PREFLIGHT_GRANTED) == bool(says_what_to_write)
+    advises = bool(re.search(r"\bwrite [a'@]|Remove|allowed already", sentence)) and "cannot be added" not in sentence
+    assert (decision.outcome is Outcome.PREFLIGHT_GRANTED) == advises
 
 
 def test_a_refused_actual_request_is_explained_alike() -> None:
