@@ -324,7 +324,7 @@ def test_the_page_admits_it_when_a_story_ends_otherwise(chromium: Chrome) -> Non
 def origin_is_explained(demo: Demo) -> str:
     return (
         f"The origin '{demo.stranger}' is not in allow_origins."
-        f" The nearest allowed origin is '{demo.frontend}', which differs in the port."
+        f" The nearest allowed origin is '{demo.frontend}'. It differs in the port."
     )
 
 

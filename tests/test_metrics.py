@@ -20,6 +20,7 @@ PREFLIGHT_REFUSED, ACTUAL_REFUSED = Outcome.PREFLIGHT_REFUSED.value, Outcome.ACT
 SERIES = [
     (Outcome.PREFLIGHT_GRANTED.value, ""),
     (Outcome.ACTUAL_ALLOWED.value, ""),
+    (Outcome.ACTUAL_ALLOWED.value, Reason.CREDENTIALS_NOT_ALLOWED.value),
     *((outcome, reason.value) for outcome in (PREFLIGHT_REFUSED, ACTUAL_REFUSED) for reason in Reason),
 ]
 
