@@ -44,7 +44,7 @@ _REGEX_SIGNS = re.compile(r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-")
 
 
 def _is_any_host(parts: _Parts) -> bool:
-    return (parts.host, parts.port) == ("*", "") and parts.scheme.lower() not in {"", *DEFAULT_PORTS}
+    return (parts.host, parts.port) == ("*", "") and parts.scheme.lower() not in DEFAULT_PORTS
 
 
 def _looks_like_regex(parts: _Parts) -> bool:
@@ -53,11 +53,11 @@ def _looks_like_regex(parts: _Parts) -> bool:
 
 
 def _spells_default_port(parts: _Parts) -> bool:
-    return parts.port in {"", ":"} or re.sub("^:0*", "", parts.port) == DEFAULT_PORTS.get(parts.scheme.lower())
+    return parts.port == ":" or re.sub("^:0*", "", parts.port) == DEFAULT_PORTS.get(parts.scheme)
 
 
 def _is_impossible_port(port: str) -> bool:
-    return re.fullmatch(":[1-9][0-9]{0,4}", port) is None or int(port[1:]) > 65535
+    return re.fullmatch(":[1-9][0-9]*", port) is None or int(port[1:]) > 65535
 
 
 # (id, whether the problem is this one); the first that applies is reported
@@ -73,12 +73,9 @@ _CHECKS: Final[tuple[tuple[str, Callable[[_Parts], object]], ...]] = (
     ("origin-unicode", lambda it: not it.host.isascii()),
     # IPv6 without its brackets
     ("origin-ip-address", lambda it: it.port.count(":") > 1 and "." not in it.host.removeprefix("*.")),
-    ("origin-default-port", lambda it: it.port and _spells_default_port(it)),
+    ("origin-default-port", _spells_default_port),
     ("origin-port", lambda it: it.port not in {"", ":*"} and _is_impossible_port(it.port)),
-    (
-        "origin-ip-address",
-        lambda it: it.host.startswith("[") or ENDS_IN_NUMBER.fullmatch(it.host.removeprefix("*.")),
-    ),
+    ("origin-ip-address", lambda it: it.host.startswith("[") or ENDS_IN_NUMBER.fullmatch(it.host)),
     ("origin-scheme", lambda it: not re.fullmatch(r"[a-z][a-z0-9+.-]*", it.scheme)),
     ("origin-host", lambda _: True),
 )
@@ -93,7 +90,7 @@ def diagnose(text: str) -> Flaw:
     if text.lower().startswith("file:"):
         return make_flaw(text, "origin-file")
     if "," in text or any(character.isspace() for character in text):
-        return make_flaw(text, "origin-separator", [part for part in re.split(r"[\s,]+", text) if part])
+        return make_flaw(text, "origin-separator", [part for part in re.split(r"[\s,]", text) if part])
     if len(text) > MAX_ORIGIN_LENGTH:
         return make_flaw(text, "origin-too-long")
     parts = _Parts(*_WOULD_BE_ORIGIN.findall(text.lstrip("/"))[0])
