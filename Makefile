@@ -9,13 +9,13 @@ bin := .venv/bin
 apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: demo docs test lint bench bench-server browsers wrk clean
+.PHONY: demo docs test lint bench bench-server browsers nginx wrk clean
 
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
 
 # A part of the tests can't cover the whole, so with ARGS the coverage is only shown.
-test: .venv/test browsers wrk
+test: .venv/test browsers nginx wrk
 	$(bin)/coverage run -m pytest $(ARGS)
 	$(bin)/coverage report $(if $(strip $(ARGS)),--fail-under=0)
 
@@ -41,6 +41,11 @@ bench-server: .venv/bench wrk
 # Without it, whole servers are not measured, and the test of that is skipped.
 wrk:
 	@command -v wrk >/dev/null || { $(apt) wrk; } || true
+
+# Without it, the tests of a server behind nginx are skipped. Where systemd runs, Debian also starts it as a service,
+# which the tests do not use.
+nginx:
+	@PATH="$$PATH:/usr/sbin"; command -v nginx >/dev/null || { $(apt) nginx-light; } || true
 
 # Without them, the tests that need them are skipped and say so. WebKit's MiniBrowser is kept off the PATH, and is run
 # in Xvfb.

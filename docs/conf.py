@@ -14,7 +14,7 @@ author = "the flask-preflight authors"
 project_copyright = author
 release = version = flask_preflight.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "check_site", "phone_tables"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "anchors", "check_site", "phone_tables"]
 exclude_patterns = ["examples"]
 
 # -- pages: plain Markdown with relative links, so that they can be read on any forge as well -----------------
@@ -40,6 +40,7 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_search_scorer = str(Path(__file__).parent / "scorer.js")
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0b6623", "color-brand-content": "#0b6623"},
     "dark_css_variables": {"color-brand-primary": "#7ddc9a", "color-brand-content": "#7ddc9a"},

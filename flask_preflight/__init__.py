@@ -3,7 +3,7 @@
 The files, in reading order. Each builds on those above it::
 
     fetch, problems, origin, spelling       the standard's words; origins
-    checks, policy, engine, explain         what is allowed; `negotiate` decides, step by step as the standard does
+    checks, calls, policy, engine, explain  what is allowed; `negotiate` decides, step by step as the standard does
     responses, journal, wsgi, paths         any WSGI app: PreflightMiddleware
     marks, routes, door                     Flask: from a request to its view's policy
     config, state, layer, extension         Flask: Preflight

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from flask_preflight.policy import FIELDS, nearest_field
+from flask_preflight.calls import nearest_field
+from flask_preflight.checks import ITEMS, READERS, read_fields
 from flask_preflight.problems import Flaw, Problem, make_flaw
 
 PREFIX: Final = "PREFLIGHT_"
 
-# What Flask makes of a variable such as FLASK_PREFLIGHT__ALLOW_ORIGINS
-_NESTED: Final = "PREFLIGHT"
+# What Flask makes of FLASK_PREFLIGHT=..., and of variables such as FLASK_PREFLIGHT__ALLOW_ORIGINS
+_WHOLE: Final = "PREFLIGHT"
 
-_KEYS: Final = {f"{PREFIX}{field.upper()}": field for field in FIELDS}
-_LIST_FIELDS: Final = {"allow_origins", "allow_methods", "allow_headers", "expose_headers"}
+_KEYS: Final = {f"{PREFIX}{field.upper()}": field for field in READERS}
+
+# What stands for None in the environment, where Flask reads JSON
+_NONE: Final = {"allow_methods": "null in the environment, and None in Python"}
 
 
 def read_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
@@ -27,28 +31,33 @@ def read_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem
     fields: dict[str, Any] = {}
     problems: list[Problem] = []
     for key, value in config.items():
-        if key == _NESTED and isinstance(value, Mapping):
-            names = ", ".join(f"FLASK_{PREFIX}{name}" for name in value)
-            problems.append(_locate(key, Problem(key, *make_flaw(value, "config-nested", names))))
-        if not isinstance(key, str) or not key.upper().startswith(PREFIX):
+        if not isinstance(key, str) or not (key == _WHOLE or key.upper().startswith(PREFIX)):
             continue
-        if key not in _KEYS:
-            problems.append(_locate(key, Problem(key, *_unknown_key(key, value))))
-            continue
-        field = _KEYS[key]
-        read = _read_value(field, value)
+        field = _KEYS.get(key)
+        read = _flaw_of_key(key, value) if field is None else _read_value(field, value)
         if isinstance(read, Flaw):
-            problems.append(_locate(key, Problem(field, *read)))
-        else:
+            problems.append(_locate(key, Problem(field or key, *read)))
+        elif field is not None:
             fields[field] = read
     return fields, problems
 
 
-def in_config(problem: Problem) -> Problem:
-    """*problem*, which a value of the configuration has, with its key and with what to write there."""
+def in_config(problem: Problem, config: Mapping[str, Any]) -> Problem:
+    """*problem*, which a value of *config* has, with its key and with what to write there."""
+    key = key_of(problem.field)
+    hint = problem.hint
     if problem.id == "not-a-bool":
-        problem = problem._replace(hint="write True or False, and in the environment true or false")
-    return _locate(f"{PREFIX}{problem.field.upper()}", problem)
+        hint += f", and in the environment {hint.removeprefix('write ').lower()}"
+    elif problem.id == "max-age-type":
+        hint = hint.replace("None", "None, and in the environment null" if hint == "write None" else "None")
+    elif not isinstance(config.get(key), str):
+        hint = re.sub(r"'([^'\s,]*)'", r'"\1"', hint)  # Python and JSON have these quotes
+    return _locate(key, problem._replace(hint=hint))
+
+
+def key_of(field: str) -> str:
+    """The key of *field* in the configuration."""
+    return f"{PREFIX}{field.upper()}"
 
 
 def unread_variables(config: Mapping[str, Any]) -> list[str]:
@@ -56,39 +65,89 @@ def unread_variables(config: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in os.environ if name in _KEYS and name not in config)
 
 
+def forgotten_variables(config: Mapping[str, Any]) -> list[str]:
+    """The variables ``FLASK_PREFLIGHT_*`` of the environment that no ``from_prefixed_env()`` has read."""
+    ours = {name: name.removeprefix("FLASK_") for name in os.environ if name.startswith(f"FLASK_{PREFIX}")}
+    return sorted(name for name, key in ours.items() if key.partition("__")[0] not in config)
+
+
 def _locate(key: str, problem: Problem) -> Problem:
     return problem._replace(where=f"app.config[{key!r}]")
 
 
-def _unknown_key(key: str, value: object) -> Flaw:
-    near = nearest_field(key[len(PREFIX) :])
-    flaw = make_flaw(value, "unknown-config-key", f"{PREFIX}{near.upper()}" if near else "")
-    return flaw if near else flaw._replace(hint="remove it")
+def _flaw_of_key(key: str, value: object) -> Flaw | None:
+    """What is wrong with a key that is not a field's."""
+    if value is None and key == _WHOLE:
+        return None
+    if isinstance(value, Mapping):
+        keys = list(_nested_keys(key, value))
+        variables = " and ".join(f"FLASK_{name}" for name in keys)
+        return make_flaw(value, "config-nested", f"{' and '.join(keys)} ({variables} in the environment)")
+    if key == _WHOLE:
+        return make_flaw(value, "config-whole")
+    name = key[len(PREFIX) :]
+    if name.upper() == "DEBUG":
+        return make_flaw(value, "unknown-config-key", hint="drop it, and write Preflight(app, debug=True)")
+    near = nearest_field(name)
+    return make_flaw(value, "unknown-config-key", _meant_key(name), hint=None if near else "drop it")
+
+
+def _nested_keys(key: str, value: Mapping[Any, object]) -> Iterator[str]:
+    """The keys that were meant by nested dictionaries."""
+    for name, inner in value.items():
+        joined = f"{key}_{name}"
+        if isinstance(inner, Mapping):
+            yield from _nested_keys(joined, inner)
+        else:
+            yield _meant_key(joined[len(PREFIX) :])
+
+
+def _meant_key(name: str) -> str:
+    """The key of the field that was probably meant by *name*."""
+    return key_of(nearest_field(name) or name)
 
 
 def _read_value(field: str, value: object) -> object:
     """*value* as `Policy` takes it, or what is wrong with it."""
     if field == "max_age" and isinstance(value, float) and value.is_integer():
         return int(value)
-    if field not in _LIST_FIELDS:
+    if field not in ITEMS:
         return value
-    items = _read_text(value) if isinstance(value, str) else value
-    if isinstance(items, Mapping):
-        return make_flaw(value, "not-a-list")
+    items = _read_text(field, value) if isinstance(value, str) else value
+    if isinstance(items, Mapping | Iterator):  # the configuration is read twice, and an iterator only once
+        return make_flaw(value, "not-a-list", _in_json(ITEMS[field].example))
     if isinstance(items, list | tuple | set | frozenset) and not isinstance(items, Flaw):
         return tuple(... if isinstance(item, str) and item == "..." else item for item in items)
     return items
 
 
-def _read_text(text: str) -> object:
+def _read_text(field: str, text: str) -> object:
     """A list that is written as JSON or as one comma-separated string, or what is wrong with it."""
-    if not text.strip():
+    plain = text.strip()
+    if not plain:
         return make_flaw(text, "config-empty")
-    if text.strip()[0] not in "[{\"'":
-        return [item.strip() for item in text.split(",")]
+    if plain.lower() == "none" or (plain.lower() == "null" and field != "allow_origins"):
+        return make_flaw(text, "config-none", _NONE.get(field, "[] to allow nothing"))
+    if plain[0] not in "[{\"'\u2018\u201c":
+        items = [item.strip() for item in text.split(",")]
+        return _flaw_of_separators(field, text, items) or items
     try:
         value: object = json.loads(text)
     except ValueError:
-        items = [item.strip(" \t\r\n'\"") for item in text.strip().strip("[]{}").split(",")]
-        return make_flaw(text, "config-not-json", json.dumps([item for item in items if item]))
-    return _read_text(value) if isinstance(value, str) else value
+        values = ITEMS[field].split(text)
+        hint = None if values else "write [] to allow nothing"
+        return make_flaw(text, "config-not-json", ",".join(values), f"[{_in_json(values)}]", hint=hint)
+    return _read_text(field, value) if isinstance(value, str) else value
+
+
+def _flaw_of_separators(field: str, text: str, items: list[str]) -> Flaw | None:
+    """A flaw if *items* are separated by something else than commas as well."""
+    if not any(re.search(r";|\s", item) for item in items):
+        return None
+    values = ITEMS[field].split(text)
+    _, problems = read_fields({field: [value for value in values if value != "..."]})
+    return None if problems else make_flaw(text, "several-in-one", hint=f"write {','.join(values)}")
+
+
+def _in_json(values: Iterable[str]) -> str:
+    return json.dumps(list(values))[1:-1]

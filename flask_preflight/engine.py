@@ -70,6 +70,7 @@ class Reason(Enum):
     HEADERS_TOO_LONG = "headers-too-long"
     HEADERS_MALFORMED = "headers-malformed"
     HEADERS_NOT_ALLOWED = "headers-not-allowed"
+    CREDENTIALS_NOT_ALLOWED = "credentials-not-allowed"  # told of a request that the policy allows without its cookies
 
 
 class Decision(NamedTuple):

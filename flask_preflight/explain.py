@@ -1,14 +1,15 @@
 """A refusal in words, for debug answers, logs and tests.
 
-Nothing is decided here: :attr:`Decision.reason` says what failed, and this file says it in a sentence. What a client
-sent is shortened and escaped.
+Nothing is decided here: :attr:`Decision.reason` says what failed, and this file says it in a sentence, with what to
+write instead. What a client sent is shortened and escaped.
 """
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from typing import Any, Final, cast
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, Final, NamedTuple, cast
 
 from flask_preflight import fetch
 from flask_preflight.engine import (
@@ -21,15 +22,32 @@ from flask_preflight.engine import (
     allows_method,
 )
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origin, Origins, parse_origin, parse_pattern
-from flask_preflight.policy import Policy
+from flask_preflight.policy import NotABool, Policy
 from flask_preflight.problems import PolicyError
 
 REFUSED_HEADER: Final = "CORS-Refused"
 
 _LONGEST_SHOWN: Final = 200
 _LONGEST_LINE: Final = 1000
+_MOST_REPEATED: Final = 20  # values of a list
 
 _OF_METHOD: Final = {Reason.METHOD_NOT_ROUTED, Reason.METHOD_NOT_ALLOWED}
+
+
+class Place(NamedTuple):
+    """Where the policy of a request comes from.
+
+    *rule* is what the log names. *is_routed* is whether a route of the app matches the URL. *setting_of* gives, for a
+    field, what to write for it, and where: ``("allow_headers", "cors_route on put_data at /srv/app.py:12")``.
+    """
+
+    rule: str
+    is_routed: bool = True
+    setting_of: Callable[[str], tuple[str, str]] = lambda field: (field, "the Policy")
+
+
+ANY_PATH: Final = Place("any path")
+NO_ROUTE: Final = "no route"
 
 
 def escape(text: str) -> str:
@@ -37,33 +55,36 @@ def escape(text: str) -> str:
     return ascii(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}...")
 
 
-def describe_error(error: Exception | None) -> str:
+def describe_error(error: BaseException | None) -> str:
     """What was raised, as `escape` shows it. This also works for errors that cannot be printed."""
     return escape("".join(traceback.format_exception_only(error)).strip())
 
 
-def explain(policy: Policy, facts: RequestFacts, decision: Decision) -> str:
-    """Why *decision* refuses, and what would change that, on one line; ``""`` if it does not refuse.
+def explain(policy: Policy, facts: RequestFacts, decision: Decision, place: Place = ANY_PATH) -> str:
+    """Why *decision* refuses, and what to write instead, on one line of printable ASCII; ``""`` if it does not refuse.
 
-    The sentence names parts of the policy, so it is for developers: for a debug answer, a log, or a test.
+    The sentences name parts of the policy, so they are for developers: for a debug answer, a log, or a test.
     """
-    return _TEXTS[decision.reason](policy, facts, decision) if decision.reason else ""
+    if decision.reason is None:
+        return ""
+    text = _TEXTS[decision.reason](_Refusal(policy.broad or policy, facts, decision, place, policy.methods))
+    if not place.is_routed:
+        text = f"Check the URL first: no route of the app matches it, so the app-wide policy decides. {text}"
+    return "".join(character if " " <= character <= "~" else ascii(character)[1:-1] for character in text)
 
 
-def refusal_line(policy: Policy, facts: RequestFacts, decision: Decision) -> str:
-    """``<reason>; <sentence>`` in printable ASCII, at most `_LONGEST_LINE` characters."""
-    reason = decision.reason.value if decision.reason else ""
-    line = f"{reason}; {explain(policy, facts, decision)}"
-    printable = "".join(character if " " <= character <= "~" else "?" for character in line)
-    return printable if len(printable) <= _LONGEST_LINE else f"{printable[: _LONGEST_LINE - 3]}..."
+def refusal_line(reason: Reason, sentence: str) -> str:
+    """``<reason>; <sentence>``, at most `_LONGEST_LINE` characters."""
+    line = f"{reason.value}; {sentence}"
+    return line if len(line) <= _LONGEST_LINE else f"{line[: _LONGEST_LINE - 3]}..."
 
 
-def debug_header(policy: Policy, facts: RequestFacts, decision: Decision) -> tuple[str, str]:
+def debug_header(reason: Reason, sentence: str) -> tuple[str, str]:
     """The header that tells a developer why a request is refused. Developer tools show no body of a preflight."""
-    return REFUSED_HEADER, refusal_line(policy, facts, decision)
+    return REFUSED_HEADER, refusal_line(reason, sentence)
 
 
-def debug_answer(policy: Policy, facts: RequestFacts, decision: Decision) -> tuple[int, HeaderList, str]:
+def debug_answer(facts: RequestFacts, decision: Decision, sentence: str) -> tuple[int, HeaderList, str]:
     """Status, headers and text of the answer to a refused preflight that lets the browser's console name the step.
 
     A browser reports the first step that fails, so it must see the steps that passed. The preflight fails all the same:
@@ -72,8 +93,18 @@ def debug_answer(policy: Policy, facts: RequestFacts, decision: Decision) -> tup
     """
     ignores_methods = decision.reason in _OF_METHOD and facts.requested_method in fetch.SAFELISTED_METHODS
     status = 200 if decision.passed and not ignores_methods else 403
-    headers = (*decision.passed, *decision.headers, debug_header(policy, facts, decision))
-    return status, headers, f"{explain(policy, facts, decision)}\n"
+    headers = (*decision.passed, *decision.headers)
+    if decision.reason is not None:
+        headers += (debug_header(decision.reason, sentence),)
+    return status, headers, f"{sentence}\n"
+
+
+# ---------------------------------------------------------------------------------------
+# The nearest origin
+# ---------------------------------------------------------------------------------------
+
+# The names of this machine, which browsers treat as different hosts
+_LOOPBACK: Final = ("localhost", "127.0.0.1", "[::1]")
 
 
 def nearest_origin(policy: Policy, origin: str) -> tuple[str, str] | None:
@@ -85,8 +116,10 @@ def nearest_origin(policy: Policy, origin: str) -> tuple[str, str] | None:
     if sent is None or not isinstance(policy.allow_origins, Origins):
         return None
     labels = sent.host.removeprefix("www.").split(".")
-    domains = (".".join(labels[start:]) for start in range(len(labels)))
-    listed = (text for domain in domains for text in policy.allow_origins.first_by_domain.get(domain, ()))
+    domains = [".".join(labels[start:]) for start in range(len(labels))]
+    by_domain = policy.allow_origins.first_by_domain
+    others = [name for name in _LOOPBACK if name not in domains] if sent.host in _LOOPBACK else []
+    listed = (text for domain in (*domains, *others) for text in by_domain.get(domain, ()))
     near = [(text, parts) for text in listed if (parts := _differences(sent, text))]
     if not near:
         return None
@@ -98,63 +131,215 @@ def _differences(sent: Origin, text: str) -> list[str]:
     """In which parts *sent* differs from a listed value; none if the host is quite another."""
     pattern = parse_pattern(text)
     listed = pattern.origin if pattern else cast(Origin, parse_origin(text))
+    host = ""
     if pattern and pattern.subdomains:
         is_near = f".{sent.host}".endswith(f".{listed.host}")
         host = "the missing subdomain" if sent.host == listed.host else ""
     else:
         is_near = sent.host.removeprefix("www.") == listed.host.removeprefix("www.")
-        host = "the 'www.'" if sent.host != listed.host else ""
+        if {sent.host, listed.host} <= {*_LOOPBACK}:
+            is_near = True
+            host = "the host" if sent.host != listed.host else ""
+        elif sent.host != listed.host:
+            host = "'www.'"
     scheme = "the scheme" if sent.scheme != listed.scheme else ""
     port = "the port" if sent.port != listed.port and not (pattern and pattern.any_port) else ""
     return list(filter(None, (host, scheme, port))) if is_near else []
 
 
-def _origin_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str:
-    origin = facts.origin or ""
-    if callable(policy.allow_origins):
-        return f"The callable in allow_origins does not allow the origin {escape(origin)}."
-    near = nearest_origin(policy, origin)
-    hint = f" The nearest allowed origin is {near[0]!r}, which differs in {near[1]}." if near else ""
-    advice = _advise(policy, allow_origins=[*policy.allow_origins, origin]) or "To allow it, add it there."
-    return f"The origin {escape(origin)} is not in allow_origins.{hint} {advice}"
+# ---------------------------------------------------------------------------------------
+# A sentence for each reason
+# ---------------------------------------------------------------------------------------
 
 
-def _advise(policy: Policy, **changes: Any) -> str:
-    """What to write instead, if the policy would refuse *changes*."""
-    try:
-        policy.override(**changes)
-    except PolicyError as error:
-        problem = error.problems[-1]
-        return f"Adding it there would be a problem: it {problem.message}; {problem.hint}."
-    return ""
+class _Refusal(NamedTuple):
+    """A refusal under *policy*, as it was written; *routed_methods* is what it was narrowed to by the routes."""
+
+    policy: Policy
+    facts: RequestFacts
+    decision: Decision
+    place: Place
+    routed_methods: tuple[str, ...]
+
+    @property
+    def method(self) -> str:
+        return self.facts.requested_method or ""
+
+    @property
+    def origin(self) -> str:
+        return self.facts.origin or ""
+
+    def advise_adding(self, aim: str, field: str, added: list[str], listed: Iterable[object] = ()) -> str:
+        """What to write, after the words *aim*, to have *added* beside what is *listed*.
+
+        Only what is added is checked, and a long list is not written again: a stranger decides how often this is asked.
+        """
+        values = [*islice(listed, _MOST_REPEATED + 1), *added]
+        if len(values) <= _MOST_REPEATED + len(added) and len(ascii(values)) <= _LONGEST_SHOWN:
+            written = f"{aim} write {self._write({field: values})}."
+        else:
+            key, where = self.place.setting_of(field)
+            written = f"{aim} add {', '.join(map(ascii, added))} to {key} in {where}."
+        return self._problem_of({field: added}) or written
+
+    def advise(self, aim: str, changes: dict[str, Any]) -> str:
+        """What to write, after the words *aim*, to have *changes*."""
+        return self._problem_of(changes) or f"{aim} write {self._write(changes)}."
+
+    def _problem_of(self, changes: dict[str, Any]) -> str:
+        """Why the policy would refuse *changes*."""
+        try:
+            self.policy.override(**changes)
+        except PolicyError as error:
+            problem = error.problems[-1]
+            return f"{escape(str(problem.value))} cannot be added: it {problem.message}; {problem.hint}."
+        return ""
+
+    def _write(self, changes: dict[str, Any]) -> str:
+        by_place: dict[str, list[str]] = {}
+        for field, value in changes.items():
+            key, where = self.place.setting_of(field)
+            # one string works in Python and in the environment
+            value = ",".join(value) if key != field and isinstance(value, list) else value
+            by_place.setdefault(where, []).append(f"{key}={value!a}")
+        return " and ".join(f"{', '.join(written)} in {where}" for where, written in by_place.items())
 
 
-def _method_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str:
-    method = facts.requested_method or ""
-    there = f", which allows {', '.join(policy.methods)}" if policy.methods else ""  # else it allows others elsewhere
-    hint = _advise(policy, allow_methods=[method]) or f"To allow it, add it to allow_methods{there}."
-    if allows_method(policy, method.upper()):
-        hint = f"Methods are case-sensitive: write {method.upper()!r} in the page's fetch()."
-    return f"The method {escape(method)} is not allowed. {hint}"
+def _list_or_nothing(names: tuple[str, ...]) -> str:
+    return ", ".join(names) or "nothing"
 
 
-def _headers_not_allowed(policy: Policy, facts: RequestFacts, _: Decision) -> str:
-    names = [name for name in fetch.split_list(facts.requested_headers or "") if not policy.allows_header(name)]
-    shown = f"Not allowed as request header{'s' * (len(names) > 1)}: {', '.join(map(escape, names[:10]))}"
-    useless = [name for name in names if not _can_be_allowed(name)]
+def _origin_not_allowed(it: _Refusal) -> str:
+    allowed = it.policy.allow_origins
+    if callable(allowed):
+        name = getattr(allowed, "__qualname__", None) or type(allowed).__qualname__
+        return f"The callable {escape(name)} in allow_origins returned False for the origin {escape(it.origin)}."
+    if not allowed:
+        text = f"The origin {escape(it.origin)} is not allowed: allow_origins is empty."
+    else:
+        text = f"The origin {escape(it.origin)} is not in allow_origins."
+    near = nearest_origin(it.policy, it.origin)
+    if near:
+        text += f" The nearest allowed origin is {near[0]!r}. {_WORDS.get(near[1], f'It differs in {near[1]}.')}"
+    return f"{text} {it.advise_adding('If the page is yours,', 'allow_origins', [it.origin], allowed)}"
+
+
+_WORDS: Final = {
+    "the host": "It differs in the host: to browsers, localhost, 127.0.0.1 and [::1] are different hosts.",
+    "the missing subdomain": "It covers the subdomains, and not the domain itself.",
+}
+
+
+def _origin_null(it: _Refusal) -> str:
+    allowed, served = it.policy.allow_origins, "http://localhost:8000"
+    if callable(allowed):
+        advice = f". Let the callable in allow_origins allow {served!r}."
+    elif it.policy.allows_origin(served):
+        advice = ", which is allowed already."
+    else:
+        advice = f". {it.advise_adding('To allow that,', 'allow_origins', [served], allowed)}"
+    return (
+        "The origin is 'null'. Browsers send that for pages opened from a disk, for sandboxed frames and data: URLs,"
+        " and after a redirect to another origin. Serve the page from a web server, such as python -m http.server 8000,"
+        f" and open it at {served}{advice}"
+    )
+
+
+def _origin_check_failed(it: _Refusal) -> str:
+    if isinstance(it.decision.error, NotABool):
+        return f"The callable in {it.decision.error}: return True or False."
+    error = describe_error(it.decision.error)
+    needs_request = "outside of request context" in error
+    hint = " flask.request is not available in it: use its second argument, the WSGI environ." if needs_request else ""
+    return f"The callable in allow_origins failed: {error}.{hint}"
+
+
+def _method_not_allowed(it: _Refusal) -> str:
+    method = it.method.upper()
+    if _is_in_wrong_case(it.method) and (method in it.routed_methods or allows_method(it.policy, method)):
+        return f"The method {it.method!r} is not {method!r}. {_in_fetch(method)} The server needs no change."
+    names = [name for name in it.policy.methods if name != "HEAD" or "GET" not in it.policy.methods]
+    if _is_in_wrong_case(it.method):
+        hint = f"{_in_fetch(method)} {it.advise_adding('To allow it,', 'allow_methods', [method], names)}"
+    else:
+        hint = it.advise_adding("To allow it,", "allow_methods", [it.method], names)
+    allowed = _list_or_nothing(it.policy.methods)
+    if it.policy.allow_methods is None:
+        return f"The method {escape(it.method)} is not one of {allowed}, and allow_methods is not set. {hint}"
+    return f"The method {escape(it.method)} is not in allow_methods, which allows {allowed}. {hint}"
+
+
+def _is_in_wrong_case(method: str) -> bool:
+    """Browsers send the names of these methods in upper case, except ``patch``, which they send as it is written."""
+    return method != method.upper() and method.upper() in {*fetch.NORMALIZED_METHODS, "PATCH"}
+
+
+def _in_fetch(method: str) -> str:
+    return f"Methods are case-sensitive: write {method!r} in the page's fetch()."
+
+
+def _method_not_routed(it: _Refusal) -> str:
+    there = tuple(name for name in it.routed_methods if name != "OPTIONS")
+    if _is_in_wrong_case(it.method) and it.method.upper() in there:
+        hint = _in_fetch(it.method.upper())
+    elif it.place.rule == NO_ROUTE:  # a converter of the app's own has said so
+        hint = "To handle it, let its route allow it."
+    else:
+        hint = f"To handle it, add a view with @app.route({it.place.rule!r}, methods=[{it.method!r}])."
+    others = f", only for {', '.join(there)}" if there else ""
+    return f"This URL has no route for the method {escape(it.method)}{others}. {hint}"
+
+
+def _headers_not_allowed(it: _Refusal) -> str:
+    refused = [name for name in fetch.split_list(it.facts.requested_headers or "") if not it.policy.allows_header(name)]
+    useless = [name for name in refused if not _can_be_allowed(name)]
+    missing = [name for name in refused if _can_be_allowed(name)]
+    parts: list[str] = []
+    if missing and it.policy.allows_any_header:
+        parts.append(f"{_some(missing)} {_are(missing)} not covered by '*' in allow_headers.")
+    elif missing:
+        allowed = _list_or_nothing(it.policy.headers)
+        parts.append(f"{_some(missing)} {_are(missing)} not in allow_headers, which allows {allowed}.")
+    if missing:
+        aim = "To allow them," if len(missing) > 1 else "To allow it,"
+        listed = it.policy.headers or (fetch.WILDCARD,) * it.policy.allows_any_header
+        parts.append(it.advise_adding(aim, "allow_headers", [*map(_spell, missing[:_MOST_NAMED])], listed))
     if useless:
-        return f"{shown}. Drop {escape(useless[0])} from the page's fetch(): no server can allow it."
-    if policy.allows_any_header:
-        return f"{shown}, which '*' does not cover. To allow it, write allow_headers=['*', 'Authorization']."
-    return f"{shown}. To allow it, add it to allow_headers, which allows {_enumerate(policy.headers)}."
+        it_or_them = "them" if len(useless) > 1 else "it"
+        parts.append(f"No server can allow {_some(useless)}. Remove {it_or_them} from the page's fetch().")
+    return " ".join(part[0].upper() + part[1:] for part in parts)
+
+
+_MOST_NAMED: Final = 10
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f"the request header{'s' * (len(names) > 1)} {', '.join(map(escape, names[:_MOST_NAMED]))}{more}"
+
+
+def _are(names: list[str]) -> str:
+    return "are" if len(names) > 1 else "is"
+
+
+def _spell(name: str) -> str:
+    """*name* as people write it: browsers send header names in lower case."""
+    return name.title()
 
 
 def _can_be_allowed(name: str) -> bool:
     return not (fetch.is_forbidden_request_header(name) or name.lower().startswith("access-control-"))
 
 
-def _enumerate(names: tuple[str, ...]) -> str:
-    return ", ".join(names) or "nothing"
+def _credentials_not_allowed(it: _Refusal) -> str:
+    changes: dict[str, Any] = {"allow_credentials": True}
+    if it.policy.allows_any_origin:
+        changes = {"allow_origins": [it.origin], **changes}
+    return (
+        "The page sent cookies (credentials: 'include'), and the policy has allow_credentials=False, so the browser"
+        f" does not let the page read the response. {it.advise('If the page needs cookies,', changes)}"
+        " Otherwise remove credentials from the page's fetch()."
+    )
 
 
 def _describe_problems(error: Exception | None) -> str:
@@ -162,46 +347,36 @@ def _describe_problems(error: Exception | None) -> str:
     return " ".join("; ".join(map(str, problems)).split())
 
 
-def _origin_check_failed(_: Policy, __: RequestFacts, decision: Decision) -> str:
-    error = describe_error(decision.error)
-    needs_request = "outside of request context" in error
-    hint = " flask.request is not available in it: use its second argument, the WSGI environ." if needs_request else ""
-    return f"The callable in allow_origins failed: {error}.{hint}"
-
-
-_TEXTS: Final[dict[Reason, Callable[[Policy, RequestFacts, Decision], str]]] = {
-    Reason.METHOD_MALFORMED: lambda _, facts, __: (
-        f"{fetch.REQUEST_METHOD} is {escape(facts.requested_method or '')}, which is no method. No browser sends that."
+_TEXTS: Final[dict[Reason, Callable[[_Refusal], str]]] = {
+    Reason.METHOD_MALFORMED: lambda it: (
+        f"{fetch.REQUEST_METHOD} is {escape(it.method)}, which is not a method. No browser sends that."
     ),
-    Reason.METHOD_FORBIDDEN: lambda _, facts, __: (
-        f"The method {escape(facts.requested_method or '')} is forbidden to scripts. No browser asks for it."
+    Reason.METHOD_FORBIDDEN: lambda it: (
+        f"The method {escape(it.method)} is forbidden to scripts. No browser asks for it."
     ),
-    Reason.ORIGIN_TOO_LONG: lambda *_: f"The Origin header is longer than {MAX_ORIGIN_LENGTH} characters.",
-    Reason.ORIGIN_NULL: lambda *_: (
-        "The origin is 'null', as from a sandboxed frame, a data: URL, a file, or after a redirect to another origin."
-        " Serve the page from an http(s) URL, and let it ask the final URL."
-    ),
-    Reason.ORIGIN_MALFORMED: lambda _, facts, __: (
-        f"The Origin header is {escape(facts.origin or '')}, which is no origin as browsers write it."
+    Reason.ORIGIN_TOO_LONG: lambda _: f"The Origin header is longer than {MAX_ORIGIN_LENGTH} characters.",
+    Reason.ORIGIN_NULL: _origin_null,
+    Reason.ORIGIN_MALFORMED: lambda it: (
+        f"The Origin header is {escape(it.origin)}, which is not an origin as browsers write it: scheme, host and"
+        " port, such as 'https://example.com' or 'http://localhost:3000'."
     ),
     Reason.ORIGIN_NOT_ALLOWED: _origin_not_allowed,
     Reason.ORIGIN_CHECK_FAILED: _origin_check_failed,
-    Reason.ROUTING_FAILED: lambda _, __, decision: (
-        f"A converter or redirect of the app's own failed for this URL: {describe_error(decision.error)}."
+    Reason.ROUTING_FAILED: lambda it: (
+        f"A converter or redirect of the app's own failed for this URL: {describe_error(it.decision.error)}."
     ),
-    Reason.POLICY_INVALID: lambda _, __, decision: (
-        f"The policy of the view is not valid, so nothing is allowed: {_describe_problems(decision.error)}."
+    Reason.POLICY_INVALID: lambda it: (
+        f"The policy of the view is not valid, so nothing is allowed: {_describe_problems(it.decision.error)}."
     ),
-    Reason.METHOD_NOT_ROUTED: lambda policy, facts, _: (
-        f"This URL has no route for {escape(facts.requested_method or '')}; there are {_enumerate(policy.methods)}."
-    ),
+    Reason.METHOD_NOT_ROUTED: _method_not_routed,
     Reason.METHOD_NOT_ALLOWED: _method_not_allowed,
-    Reason.HEADERS_TOO_LONG: lambda *_: (
+    Reason.HEADERS_TOO_LONG: lambda _: (
         f"{fetch.REQUEST_HEADERS} is longer than {MAX_REQUEST_HEADERS_LENGTH} characters, or has more than"
         f" {MAX_REQUEST_HEADERS_COUNT} commas."
     ),
-    Reason.HEADERS_MALFORMED: lambda _, facts, __: (
-        f"{fetch.REQUEST_HEADERS} is {escape(facts.requested_headers or '')}, which is no list of header names."
+    Reason.HEADERS_MALFORMED: lambda it: (
+        f"{fetch.REQUEST_HEADERS} is {escape(it.facts.requested_headers or '')}, which is not a list of header names."
     ),
     Reason.HEADERS_NOT_ALLOWED: _headers_not_allowed,
+    Reason.CREDENTIALS_NOT_ALLOWED: _credentials_not_allowed,
 }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flask import Blueprint, Flask
 
+from flask_preflight.calls import outer_frame, takes_fields, write_fields
+from flask_preflight.checks import is_list, is_star
 from flask_preflight.config import unread_variables
 from flask_preflight.layer import FlaskLayer
 from flask_preflight.policy import Policy, freeze_changes
-from flask_preflight.state import NAME, AppState, state_of
+from flask_preflight.problems import show, show_items
+from flask_preflight.state import NAME, AppState, Call, state_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -38,36 +42,34 @@ class Preflight:
         *debug*, `policy`, and an app that is a proxy.
     """
 
+    @takes_fields("Preflight(app, {})")
     def __init__(
-        self, app: Flask | None = None, *not_fields: object, debug: bool | None = None, **changes: Unpack[PolicyChanges]
+        self, app: Flask | None = None, *, debug: bool | None = None, **changes: Unpack[PolicyChanges]
     ) -> None:
-        _check_positional(not_fields)
-        self._changes = freeze_changes(changes)
+        self._call = _note_call("Preflight(...)", freeze_changes(changes))
         self._debug = _check_debug(debug)
         if app is not None:
             self.init_app(app)
 
-    def init_app(
-        self, app: Flask, *not_fields: object, debug: bool | None = None, **changes: Unpack[PolicyChanges]
-    ) -> None:
+    @takes_fields("preflight.init_app(app, {})")
+    def init_app(self, app: Flask, *, debug: bool | None = None, **changes: Unpack[PolicyChanges]) -> None:
         """Put CORS around ``app.wsgi_app`` as it is now.
 
         :raises PolicyError: if the app-wide policy is not valid.
         :raises RuntimeError: if the app has been initialised before.
         :raises TypeError: for an unknown field, or something else than an app.
         """
-        _check_positional(not_fields)
         app = _unwrap_app(app)
-        levels = (self._changes, freeze_changes(changes))
+        calls = (self._call, _note_call("init_app(...)", freeze_changes(changes)))
         debug = self._debug if _check_debug(debug) is None else debug
         if NAME in app.extensions:
-            raise RuntimeError(f"{app!r} has a Preflight already, and needs only one: remove this init_app()")
-        state = AppState(app, levels)
+            raise RuntimeError(f"{app!r} has a Preflight already: remove the second Preflight(app) or init_app(app)")
+        state = AppState(app, calls)
         app.extensions[NAME] = state
         layer = FlaskLayer(app.wsgi_app, state, debug)
         app.wsgi_app = layer.wsgi_app  # type: ignore[method-assign]  # Flask's way to add middleware
         for name in unread_variables(app.config):
-            text = f"The environment variable {name} is not read: Flask reads FLASK_{name}, by from_prefixed_env()."
+            text = f"The environment variable {name} is not read: write FLASK_{name}, which from_prefixed_env() reads."
             state.journal.log_once(logging.WARNING, ("unread-variable", name), text)
 
     def verify(self, app: Flask) -> None:
@@ -90,9 +92,10 @@ class Preflight:
         if endpoint is None:
             return table.app_wide
         if endpoint not in app.view_functions:
-            raise LookupError(f"{app!r} has no endpoint {endpoint!r}")
+            raise LookupError(f"{app!r} has no endpoint {show(endpoint)}; {_advise_endpoint(app, endpoint)}")
         return table.policy_of(endpoint, method.upper())
 
+    @takes_fields("preflight.reconfigure(app, {})")
     def reconfigure(self, app: Flask, **changes: Unpack[PolicyChanges]) -> None:
         """Change the app-wide policy while the app runs; changes add up. Requests that have begun keep the old one.
 
@@ -104,14 +107,27 @@ class Preflight:
         state_of(_unwrap_app(app)).reconfigure(freeze_changes(changes))
 
 
-def _check_positional(values: tuple[object, ...]) -> None:
-    if values:
-        raise TypeError(f"Preflight takes an app, and keywords: write allow_origins={values[0]!r}")
+def _note_call(name: str, changes: PolicyChanges) -> Call:
+    """A call of the user's."""
+    frame = outer_frame()
+    return Call(f"{name} at {frame.f_code.co_filename}:{frame.f_lineno}", changes)
+
+
+def _advise_endpoint(app: Flask, endpoint: object) -> str:
+    """Which endpoint of *app* was meant: one of a similar name, one in a blueprint, or the one of a view."""
+    known = {name: name for name in app.view_functions}
+    last_names = {name.rpartition(".")[2]: name for name in reversed(known)}
+    names = {**last_names, **known}
+    views = [name for name, view in app.view_functions.items() if view is endpoint]
+    near = views or [names[each] for each in difflib.get_close_matches(str(endpoint), names, n=1, cutoff=0.5)]
+    if near:
+        return f"did you mean {near[0]!r}?"
+    return f"an endpoint is the name of a view function, here one of {show_items(known)}"
 
 
 def _check_debug(debug: bool | None) -> bool | None:
     if debug is not None and not isinstance(debug, bool):
-        raise TypeError(f"debug is {debug!r}; write True, False, or None for app.debug")
+        raise TypeError(f"debug is {debug!r}; write True or False, or None for app.debug")
     return debug
 
 
@@ -122,12 +138,18 @@ def _unwrap_app(app: object) -> Flask:
     if isinstance(app, Flask):
         return app
     if isinstance(app, Blueprint):
-        raise TypeError(f"{app!r} is a blueprint: pass the app, and mark the blueprint with cors_blueprint")
+        advice = "write Preflight(app), and mark the blueprint with cors_blueprint"
+        raise TypeError(f"{app!r} is a blueprint, not an app: {advice}")
     if isinstance(getattr(app, "server", None), Flask):
-        raise TypeError(f"{app!r} is not a Flask app: pass its attribute .server, which is one")
-    if isinstance(app, str | list | tuple | set):
-        raise TypeError(f"Preflight takes an app, and keywords: write allow_origins={app!r}")
-    raise TypeError(f"{app!r} is not a Flask app: write Preflight(app), where app is flask.Flask(...)")
+        raise TypeError(
+            f"{show(app)} is not a Flask app, but its attribute .server is: write Preflight(dash_app.server)"
+        )
+    if isinstance(app, Policy) or is_star(app) or is_list(app) or (isinstance(app, str) and "://" in app):
+        raise TypeError(f"the app comes first: write Preflight(app, {write_fields(app)})")
+    advice = (
+        "write Preflight(app), where app is a Flask object; for another WSGI app write PreflightMiddleware(app, policy)"
+    )
+    raise TypeError(f"{show(app)} is not a Flask app: {advice}")
 
 
 class _Extension(Protocol):
@@ -148,6 +170,16 @@ class ExtensionHost:
     """
 
     def register_extension(self, extension: AnyExtension, **options: Any) -> AnyExtension:
-        """Call ``extension.init_app(self, **options)``, as every Flask extension has it, and return *extension*."""
+        """Call ``extension.init_app(self, **options)``, as every Flask extension has it, and return *extension*.
+
+        :raises TypeError: if *extension* is a class, or has no ``init_app``.
+        """
+        if isinstance(extension, type):
+            call = f"app.register_extension({extension.__name__}()"
+            written = ", ".join([call, *(f"{name}={show(value)}" for name, value in options.items())])
+            raise TypeError(f"{extension.__name__} is a class, not an extension object: write {written})")
+        if not callable(getattr(extension, "init_app", None)):
+            advice = "write app.register_extension(Preflight())"
+            raise TypeError(f"{show(extension)} has no method init_app(app), so it is not an extension: {advice}")
         extension.init_app(self, **options)
         return extension

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from blinker import Namespace
 
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts
-from flask_preflight.explain import describe_error, escape, explain, nearest_origin, refusal_line
+from flask_preflight.explain import NO_ROUTE, describe_error, escape, nearest_origin, refusal_line
 from flask_preflight.origin import DEFAULT_PORTS, parse_origin
 from flask_preflight.policy import NotABool, Policy
 
@@ -45,6 +45,7 @@ REFUSALS: Final = "flask_preflight.refusals"
 
 _PERIOD: Final = 60.0  # seconds between two records of one cause
 _MOST_CAUSES: Final = 100  # in one period
+_MOST_CHAINED: Final = 10  # exceptions in one traceback; a chain may be a ring
 
 
 def tells_refusals(environ: dict[str, Any]) -> bool:
@@ -78,15 +79,24 @@ def counts_as_refusal(facts: RequestFacts) -> bool:
     return environ.get("HTTP_HOST") not in {name, f"{name}{default}"}
 
 
+def carries_lost_cookies(policy: Policy, environ: dict[str, Any]) -> bool:
+    """Whether a browser would block the response though its origin is allowed, because cookies are not.
+
+    https://fetch.spec.whatwg.org/#concept-cors-check
+    """
+    return not policy.allow_credentials and "HTTP_COOKIE" in environ
+
+
 @dataclass(frozen=True)
 class Told:
-    """What is told about one decision. *rule* is what the policy belongs to."""
+    """What is told about one decision. *rule* is what the policy belongs to, *explain* gives the sentence."""
 
     policy: Policy
     facts: RequestFacts
     decision: Decision
-    rule: str
-    debug: bool
+    rule: str = ""
+    explain: Callable[[], str] = lambda: ""
+    debug: bool = False
 
 
 # ---------------------------------------------------------------------------------------
@@ -152,7 +162,7 @@ class Journal:
         if decision.reason is not None:
             self._log_refusal(told)
             if (refusals := environ.get(REFUSALS)) is not None:
-                refusals.append(refusal_line(told.policy, told.facts, decision))
+                refusals.append(refusal_line(decision.reason, told.explain()))
         signal = _signal_of(decision.outcome)
         if signal.receivers:
             try:
@@ -161,21 +171,14 @@ class Journal:
                 self.log_failure(f"A receiver of the signal {signal.name!r} failed", error)
 
     def _log_refusal(self, told: Told) -> None:
-        decision, facts = told.decision, told.facts
-        if decision.reason is None or not logs_refusals(debug=told.debug):
+        reason, origin = told.decision.reason, told.facts.origin or ""
+        if reason is None or not logs_refusals(debug=told.debug):
             return
-        near = decision.reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(told.policy, facts.origin or "")
-        cause = (decision.reason, told.rule, near[0] if near else None)
-        is_preflight = decision.outcome is Outcome.PREFLIGHT_REFUSED
-        kind, method = ("preflight", facts.requested_method) if is_preflight else ("request", facts.method)
-        text = (
-            f"Refused a CORS {kind}, {decision.reason.value}: {escape(method or '')} {escape(told.rule)}."
-            f" {explain(told.policy, facts, decision)}"
-        )
-        origin = escape(facts.origin or "")[1:-1]
-        extra = {"cors_reason": decision.reason.value, "cors_origin": origin, "cors_rule": told.rule}
+        near = reason is Reason.ORIGIN_NOT_ALLOWED and nearest_origin(told.policy, origin)
+        cause = (reason, told.rule, near[0] if near else None)
+        extra = {"cors_reason": reason.value, "cors_origin": escape(origin)[1:-1], "cors_rule": told.rule}
         level = logging.WARNING if told.debug else logging.INFO
-        self._log(level, cause, text, is_limited=not told.debug, extra=extra)
+        self._log(level, cause, lambda: _describe_refusal(told, reason), is_limited=not told.debug, extra=extra)
 
     def log_failure(self, what: str, error: Exception) -> None:
         """Log that the user's own code raised *error*, with its traceback and its file and line."""
@@ -183,32 +186,73 @@ class Journal:
         place = error.place if isinstance(error, NotABool) else None
         place = place or next((frame for frame in reversed(frames) if _is_users(frame[0])), None)
         where = f", at {place[0]}:{place[1]}" if place else ""
-        text = f"{what}{where}: {describe_error(error)}"
         exc_info = (type(error), error, error.__traceback__)
-        self._log(logging.ERROR, (type(error), place), text, exc_info=exc_info)
+        cause = (type(error), place)
+        self._log(logging.ERROR, cause, lambda: f"{what}{where}: {describe_error(error)}", exc_info=exc_info)
 
     def warn(self, text: str) -> None:
         """Log *text* as a WARNING, each time."""
-        self._log(logging.WARNING, None, text, is_limited=False)
+        self._log(logging.WARNING, None, lambda: text, is_limited=False)
 
     def log_once(self, level: int, cause: Hashable, text: str) -> None:
         """Log *text*, at most once a minute for each *cause*."""
-        self._log(level, cause, text)
+        self._log(level, cause, lambda: text)
 
-    def _log(self, level: int, cause: Hashable, text: str, *, is_limited: bool = True, **details: Any) -> None:
-        """Log *text* unless its cause was logged within the last minute. A handler that raises changes nothing."""
+    def _log(
+        self, level: int, cause: Hashable, make_text: Callable[[], str], *, is_limited: bool = True, **details: Any
+    ) -> None:
+        """Log a text unless its cause was logged within the last minute. A handler that raises changes nothing.
+
+        Only then is the text made: an explanation may take long, and a stranger decides how often it is asked for.
+        """
         if not logger.isEnabledFor(level):
             return
         admitted = self._limit.admit(cause) if is_limited else (0, 0)
         if admitted is None:
             return
-        suppressed, others = admitted
+        text, (suppressed, others) = make_text(), admitted
         if suppressed:
             text += f" ({suppressed} more of this kind since the last record)"
         if others:
             text += f" ({others} of other kinds were not logged)"
         with suppress(Exception):  # nowhere is left to report it
             logger.log(level, "%s", text, **details)
+
+
+def _describe_refusal(told: Told, reason: Reason) -> str:
+    facts = told.facts
+    is_preflight = told.decision.outcome is Outcome.PREFLIGHT_REFUSED
+    kind, method = ("preflight", facts.requested_method) if is_preflight else ("request", facts.method)
+    verb = "The browser blocks" if told.decision.outcome is Outcome.ACTUAL_ALLOWED else "Refused"
+    rule = told.rule if told.rule == NO_ROUTE else escape(told.rule)
+    return f"{verb} a CORS {kind}, {reason.value}: {escape(method or '')} {rule}. {told.explain()}"
+
+
+class _OwnTraceback(logging.Filter):
+    """Puts our own form of a traceback into each record, before Python's formatter makes it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1] is not None:
+            record.exc_text = _format_traceback(record.exc_info[1])
+        return True
+
+
+logger.addFilter(_OwnTraceback())
+
+
+def _format_traceback(error: BaseException) -> str:
+    """The traceback of *error*, after those of what it was raised from.
+
+    What an exception says is escaped and shortened, because it may be what a stranger has sent.
+    """
+    parts: list[str] = []
+    chained: BaseException | None = error
+    while chained is not None and len(parts) < _MOST_CHAINED:
+        frames = "".join(traceback.format_tb(chained.__traceback__))
+        parts.insert(0, f"Traceback (most recent call last):\n{frames}{describe_error(chained)[1:-1]}")
+        # https://docs.python.org/3/library/exceptions.html#exception-context
+        chained = chained.__cause__ if chained.__suppress_context__ else chained.__context__
+    return "\n\n".join(parts)
 
 
 def _signal_of(outcome: Outcome) -> NamedSignal:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from flask import Flask, Request, current_app, has_app_context
 
 from flask_preflight import door
 from flask_preflight.engine import Decision, HeaderList, Reason, RequestFacts, refuse
+from flask_preflight.explain import NO_ROUTE, Place
 from flask_preflight.journal import REFUSALS
 from flask_preflight.policy import Policy
 from flask_preflight.problems import PolicyError
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from _typeshed import OptExcInfo
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from werkzeug.routing import Rule
+
+
+# Where a URL has no route for the method, the app-wide policy says nothing about the views that it does have.
+_HIDDEN_BY_ROUTE: Final = {Reason.METHOD_NOT_ALLOWED, Reason.ORIGIN_NOT_ALLOWED}
 
 
 class FlaskLayer(CorsLayer):
@@ -126,7 +131,7 @@ class FlaskLayer(CorsLayer):
                 self.journal.log_failure(text, route.error)
             return refuse(facts, route.reason, route.error)
         decision = super().decide(policy, facts, route)
-        if route.reason is not None and decision.reason is Reason.METHOD_NOT_ALLOWED:
+        if route.reason is not None and decision.reason in _HIDDEN_BY_ROUTE:
             return decision._replace(reason=route.reason)
         return decision
 
@@ -145,10 +150,15 @@ class FlaskLayer(CorsLayer):
         is_own = has_app_context() and current_app._get_current_object() is self._flask  # type: ignore[attr-defined]
         return nullcontext() if is_own and not facts.is_preflight else self._flask.app_context()
 
-    def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
-        method = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD" if is_preflight(environ) else "REQUEST_METHOD"]
-        rule: Rule | None = route.rule or self._state.ensure_table().rule_of(environ, method)
-        return "no route" if rule is None else rule.rule
+    def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
+        method: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD" if is_preflight(environ) else "REQUEST_METHOD"]
+        state, table = self._state, self._state.ensure_table()
+        rule: Rule | None = route.rule or table.rule_of(environ, method)
+        if rule is None:
+            return Place(NO_ROUTE, is_routed=(route.reason or route.error) is not None, setting_of=state.setting_of)
+        is_app_wide = route.reason is Reason.METHOD_NOT_ROUTED
+        marks = () if is_app_wide else table.marks_of(rule.endpoint, method.upper())
+        return Place(rule.rule, setting_of=lambda field: state.setting_of(field, marks))
 
     # -- stacking -----------------------------------------------------------------------------
 

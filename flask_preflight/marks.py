@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import gc
 import inspect
-import sys
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -21,7 +20,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 from flask import Blueprint, Flask
 from flask.views import MethodView, View
 
+from flask_preflight.calls import outer_frame, takes_fields, write_fields
 from flask_preflight.policy import check_changes, freeze_changes
+from flask_preflight.problems import show
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -43,16 +44,17 @@ _MOST_WRAPPERS: Final = 100
 class Mark:
     """Changes to the inherited policy. ``None`` means that CORS is left to the view itself.
 
-    *module* is the module that the decorator stands in. *is_reached* is whether a rule of some app has led to the mark.
+    *module* is the module that the decorator stands in, *written_at* is its file and line. *is_reached* is whether a
+    rule of some app has led to the mark.
     """
 
     def __init__(self, changes: PolicyChanges | None, decorator: str) -> None:
-        frame = sys._getframe(2)  # of the caller of the decorator
+        frame = outer_frame()
         self.changes = changes
         self.module: str = frame.f_globals.get("__name__", "")
         self.is_reached = False
         self._decorator = decorator
-        self._place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        self.written_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         self._target: Callable[[], object] = lambda: None
         _all_marks[id(self)] = self
 
@@ -62,11 +64,17 @@ class Mark:
             self._target = weakref.ref(target)
 
     def describe(self) -> str:
-        """Where the mark is, and on what."""
+        """Which decorator it is, and on what."""
         target = self._target()
-        name = getattr(target, "__qualname__", None) or getattr(target, "name", "")
-        place = place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self._place
-        return f"{place}: {self._decorator} on {name}" if name else f"{place}: {self._decorator}"
+        view_class = getattr(target, "view_class", None)  # of what `as_view` has returned
+        name = getattr(view_class or target, "__qualname__", None) or getattr(target, "name", "")
+        return f"{self._decorator} on {name}" if name else self._decorator
+
+    @property
+    def place(self) -> str:
+        """``file:line`` of the marked function or class, else of the decorator."""
+        target = self._target()
+        return place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self.written_at
 
 
 # They go with the marked objects.
@@ -83,6 +91,7 @@ def unreached_marks(modules: set[str]) -> list[Mark]:
 def cors_route(view: Marked, /) -> Marked: ...
 @overload
 def cors_route(**changes: Unpack[PolicyChanges]) -> Callable[[Marked], Marked]: ...
+@takes_fields("cors_route({})")
 def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
     """Mark a view: its policy is the inherited one with *changes*, and its URLs handle OPTIONS.
 
@@ -99,7 +108,7 @@ def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
     :param changes: fields of `Policy`. Each value is checked at once, and the merged policy at the first request and by
         ``Preflight.verify``.
     :raises PolicyError: for a value that is wrong by itself.
-    :raises TypeError: for an unknown field, for an object that is no view, and for a view that is marked with
+    :raises TypeError: for an unknown field, for an object that is not a view, and for a view that is marked with
         `cors_exempt` too.
 
     .. versionchanged:: 0.2.0
@@ -109,18 +118,26 @@ def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
     return _mark_view(view, mark) if view is not None else lambda view: _mark_view(view, mark)
 
 
+@takes_fields("cors_blueprint(blueprint, {})")
 def cors_blueprint(blueprint: AnyBlueprint, **changes: Unpack[PolicyChanges]) -> AnyBlueprint:
     """Mark a blueprint, and return it: its views, and those of nested blueprints, inherit *changes*.
 
     :raises PolicyError: for a value that is wrong by itself.
-    :raises TypeError: for an unknown field, for an object that is no blueprint, and for a blueprint that is marked with
-        `cors_exempt` too.
+    :raises TypeError: for an unknown field, for an object that is not a blueprint, and for a blueprint that is marked
+        with `cors_exempt` too.
     """
     if not isinstance(blueprint, Blueprint):
-        raise TypeError(f"{blueprint!r} is not a blueprint; mark views with cors_route")
+        raise TypeError(f"{show(blueprint)} is not a blueprint; {_advise_blueprint(blueprint, changes)}")
     return _add(blueprint, Mark(_check(changes), "cors_blueprint"))
 
 
+def _advise_blueprint(given: object, changes: Mapping[str, object]) -> str:
+    if callable(given) and not isinstance(given, Flask):
+        return f"mark a view with cors_route: write cors_route({write_fields(None, changes)})(view)"
+    return f"write cors_blueprint(blueprint, {write_fields(given, changes)})"
+
+
+@takes_fields("cors_exempt(view), without parentheses where it is a decorator, and without fields")
 def cors_exempt(view_or_blueprint: Marked) -> Marked:
     """Mark a view or blueprint, and return it: all its responses, also to preflights, are left as they are.
 
@@ -141,12 +158,23 @@ def _check(changes: PolicyChanges) -> PolicyChanges:
 
 def _mark_view(view: Any, mark: Mark) -> Any:
     if isinstance(view, Blueprint):
-        raise TypeError(f"{view!r} is a blueprint; mark it with cors_blueprint")
+        raise TypeError(f"{view!r} is a blueprint; write {_write(mark, 'cors_blueprint(blueprint, {})')}")
+    if isinstance(view, Flask):
+        raise TypeError(f"{view!r} is an app; write {_write(mark, 'Preflight(app, {})')}")
     if isinstance(view, type) and not issubclass(view, View):
-        raise TypeError(f"{view!r} is not a subclass of flask.views.View, so Flask does not use it as a view")
-    if isinstance(view, Flask) or not (callable(view) or isinstance(view, staticmethod | classmethod)):
-        raise TypeError(f"{view!r} cannot be marked: it is not a view function, view class, or blueprint")
+        advice = "mark its methods, or make it a subclass"
+        raise TypeError(f"{view!r} is not a subclass of flask.views.View, so Flask does not use it as a view; {advice}")
+    if not (callable(view) or isinstance(view, staticmethod | classmethod)):
+        advice = _write(mark, "cors_route({})", view)
+        raise TypeError(
+            f"{show(view)} is not a view function, view class, or blueprint; write {advice}, above the view"
+        )
     return _add(_own_copy(view), mark)
+
+
+def _write(mark: Mark, call: str, value: object = None) -> str:
+    """*call* with the changes of *mark* in it, and with what *value* says."""
+    return "cors_exempt(view)" if mark.changes is None else call.format(write_fields(value, mark.changes))
 
 
 def _own_copy(view: Any) -> Any:
@@ -178,11 +206,12 @@ def _add(marked: Marked, mark: Mark) -> Marked:
         target = marked.__func__  # of a copy, so not shared
     marks = (*_own(target), mark)
     if len({mark.changes is None for mark in marks}) > 1:
-        raise TypeError(f"{marked!r} is marked with cors_exempt and for CORS as well: remove one of the two")
+        raise TypeError(f"{show(marked)} is marked with cors_exempt and for CORS as well: remove one of the two")
     try:
         setattr(target, _ATTRIBUTE, marks)
     except (AttributeError, TypeError):  # it has no attributes, as built-in functions
-        raise TypeError(f"{marked!r} cannot be marked: it takes no attributes; wrap it in a function") from None
+        advice = "wrap it in a function"
+        raise TypeError(f"{show(marked)} cannot be marked, because it takes no attributes; {advice}") from None
     mark.attach(target)
     return marked
 
@@ -196,11 +225,15 @@ def _own(target: object) -> tuple[Mark, ...]:
 class ViewMarks:
     """The marks of a view, as they are now, inside those of its *blueprints*, which go from the outermost inwards."""
 
+    __slots__ = ("_class", "_outer")
+
     def __init__(self, view: object, blueprints: Iterable[object] = ()) -> None:
-        self._outer = [mark for blueprint in blueprints for mark in _own(blueprint)]
         self._class: type | None = None
+        self._outer: tuple[Mark, ...] = ()
+        for blueprint in blueprints:
+            self._outer += _own(blueprint)
         if type(view) is FunctionType and _WRAPPERS.isdisjoint(view.__dict__):  # most views
-            self._outer += _own(view)
+            self._outer += view.__dict__.get(_ATTRIBUTE, ())
             return
         functions = _unwrapped(view)
         self._class = _class_of(functions)
@@ -217,8 +250,8 @@ class ViewMarks:
         marks = self._outer
         if self._class is not None:
             handlers = _handlers_of(self._class, method)
-            marks = [*marks, *(mark for each in handlers for part in _unwrapped(each)[::-1] for mark in _own(part))]
-        return tuple(dict.fromkeys(marks)) if len(marks) > 1 else tuple(marks)  # `wraps` copies marks
+            marks += tuple(mark for each in handlers for part in _unwrapped(each)[::-1] for mark in _own(part))
+        return tuple(dict.fromkeys(marks)) if len(marks) > 1 else marks  # `wraps` copies marks
 
 
 def _unwrapped(view: object) -> list[object]:

@@ -6,8 +6,11 @@ import re
 from collections.abc import Mapping
 from posixpath import normpath
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
+from flask_preflight.calls import write_fields
 from flask_preflight.policy import Policy
+from flask_preflight.problems import show
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -32,11 +35,15 @@ def by_path(policies: Mapping[str, Policy | None]) -> Policy | PathPolicies:
         One policy for all paths is returned as it is.
     """
     if not isinstance(policies, Mapping):
-        raise TypeError(f"by_path: {policies!r} is not a dictionary with paths; write by_path({{'/api': policy}})")
+        path = "/" if isinstance(policies, Policy) else "/api"
+        raise TypeError(
+            f"by_path: {show(policies)} is not a dictionary with paths; write by_path({{{path!r}: policy}})"
+        )
     for key, policy in policies.items():
         _check_key(key)
         if policy is not None and not isinstance(policy, Policy):
-            raise TypeError(f"by_path: the policy of {key!r} is {policy!r}; write a Policy, or None to leave it alone")
+            advice = f"write Policy({write_fields(policy)}), or None to leave the path alone"
+            raise TypeError(f"by_path: the policy of {key!r} is {show(policy)}; {advice}")
     root = policies.get("/")
     if root is not None and all(policy == root for policy in policies.values()):
         return root
@@ -78,13 +85,23 @@ def _is_ambiguous(path: str) -> bool:
 # What other libraries read as a pattern: globs, regular expressions, and Flask's converters
 _PATTERN = re.compile(r"[^/]*[*<^].*")
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
 
-def _check_key(key: str) -> None:
-    pattern = _PATTERN.search(key)
-    if key.startswith("/") and pattern:
-        plain = key[: pattern.start()].rstrip("/") or "/"
-        raise ValueError(f"by_path: {key!r} is not a plain path; a key covers all paths below it: write {plain!r}")
+
+def _check_key(key: object) -> None:
+    if not isinstance(key, str):
+        text = key.decode("latin-1") if isinstance(key, bytes) else "/api"
+        raise TypeError(f"by_path: the key {show(key)} is not a string; write {_correct(text)!r}")
+    if _URL.match(key):
+        raise ValueError(f"by_path: {show(key)} is a URL, and a key is only its path; write {_correct(key)!r}")
+    if key.startswith("/") and _PATTERN.search(key):
+        plain = _correct(key)
+        raise ValueError(f"by_path: {show(key)} is not a plain path; a key covers all paths below it: write {plain!r}")
     if not key.startswith("/") or (key != "/" and key.endswith("/")) or "%" in key or _is_ambiguous(key):
-        corrected = "/" + normpath(f"/{key}").lstrip("/")
-        hint = f"write {corrected!r}" if "%" not in key and "\\" not in key else "write it decoded, with '/'"
-        raise ValueError(f"by_path: {key!r} is not a plain path; {hint}")
+        raise ValueError(f"by_path: {show(key)} is not a plain path; write {_correct(key)!r}")
+
+
+def _correct(key: str) -> str:
+    """*key* as a plain path."""
+    plain = unquote(_URL.sub("", key, count=1)).replace("\\", "/").replace("%", "")
+    return "/" + normpath(_PATTERN.sub("", f"/{plain}")).lstrip("/")

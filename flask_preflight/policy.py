@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from types import CoroutineType, EllipsisType
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, cast, final
 
 from flask_preflight import fetch
+from flask_preflight.calls import changed_fields, check_field_names, takes_fields, write_fields
 from flask_preflight.checks import READERS, check_together, is_list, is_star, read_fields
 from flask_preflight.origin import Origins, lazy, parse_origin
 from flask_preflight.problems import PolicyError
@@ -44,7 +44,7 @@ class PolicyChanges(TypedDict, total=False):
 
 
 @final
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Policy:
     """Which origins may read a server's responses, and which requests a preflight may announce.
 
@@ -52,8 +52,8 @@ class Policy:
     the kind of the iterable do not matter. Callables count by identity. Nothing is allowed by default.
 
     :param allow_origins: ``"*"``; an iterable of origins (``"https://example.com"``) and patterns
-        (``"https://*.example.com"``, ``"http://localhost:*"``, ``"moz-extension://*"``); or a callable
-        ``allowed(origin: str, environ: dict) -> bool`` for origins that change while the server runs.
+        (``"https://*.example.com"``, ``"http://localhost:*"``, ``"moz-extension://*"``, ``"safari-web-extension://*"``);
+        or a callable ``allowed(origin: str, environ: dict) -> bool`` for origins that change while the server runs.
     :param allow_methods: methods, ``"*"``, or ``None``: under Flask the methods of the route, around other apps GET,
         HEAD and POST. ``GET`` covers ``HEAD``.
     :param allow_headers: request headers beyond those that browsers send unasked, or ``"*"``, which does not cover
@@ -87,12 +87,13 @@ class Policy:
     dangerously_allow_null_origin: bool = False
 
     responses: ClassVar[Any] = None
+    broad: ClassVar[Policy | None] = None  # of a narrowed policy: the one that it comes from
 
     if not TYPE_CHECKING:  # type checkers know the fields, and would take any name
 
         def __new__(cls, *args, **fields):
             if args:
-                raise TypeError(f"Policy takes keywords only: write Policy(allow_origins={args[0]!r})")
+                raise TypeError(f"Policy takes keywords only: write Policy({write_fields(args[0], fields)})")
             check_field_names(fields)
             return super().__new__(cls)
 
@@ -103,6 +104,10 @@ class Policy:
             raise PolicyError(problems)
         vars(self).update(values)
 
+    def __repr__(self) -> str:
+        """The call that makes an equal policy, without the defaults."""
+        return f"Policy({', '.join(f'{name}={value!r}' for name, value in changed_fields(self).items())})"
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Policy):
             return NotImplemented
@@ -111,6 +116,7 @@ class Policy:
     def __hash__(self) -> int:
         return hash(self._identity)
 
+    @takes_fields("policy.override({})")
     def override(self, **changes: Unpack[PolicyChanges]) -> Policy:
         """This policy with some fields replaced.
 
@@ -136,7 +142,7 @@ class Policy:
             return False
 
     def ask_about_origin(self, origin: str, environ: dict[str, Any] | None) -> bool:
-        """As `allows_origin`, but exceptions of a callable propagate, and a result that is no ``bool`` raises.
+        """As `allows_origin`, but exceptions of a callable propagate, and a result that is not a ``bool`` raises.
 
         A callable is asked about well-formed origins only, and never about ``null``.
         """
@@ -211,9 +217,11 @@ class Policy:
         return narrowed
 
     def _narrow(self, methods: frozenset[str]) -> Policy:
-        # without HEAD for GET: the route has it already, or another view has it
-        exactly = tuple(sorted(method for method in methods if not fetch.is_forbidden_method(method)))
-        return self.twin(allow_methods=exactly, methods=exactly)
+        # Without HEAD for GET: the route has it already, or another view has it. And without what is no method, since
+        # browsers discard a list with such a name: https://fetch.spec.whatwg.org/#cors-preflight-fetch-0
+        names = (method for method in methods if fetch.is_token(method) and not fetch.is_forbidden_method(method))
+        exactly = tuple(sorted(names))
+        return self.twin(allow_methods=exactly, methods=exactly, broad=self)
 
     def twin(self, **values: object) -> Policy:
         """A copy with other *values*, which are neither read nor checked."""
@@ -241,33 +249,6 @@ FIELDS: Final = tuple(READERS)
 # `inspect` and Sphinx show the fields, and not the arguments of `__new__`.
 _self, *_fields = inspect.signature(Policy.__init__).parameters.values()
 Policy.__signature__ = inspect.Signature(_fields)  # type: ignore[attr-defined]
-
-# What other CORS libraries call the fields
-_OTHER_NAMES: Final = {
-    "origins": "allow_origins",
-    "origin": "allow_origins",
-    "resources": "allow_origins",
-    "methods": "allow_methods",
-    "headers": "allow_headers",
-    "supports_credentials": "allow_credentials",
-    "credentials": "allow_credentials",
-}
-
-
-def nearest_field(name: str) -> str | None:
-    """The field that was probably meant by *name*."""
-    name = name.lower()
-    near = difflib.get_close_matches(name, FIELDS, n=1, cutoff=0.5)
-    return _OTHER_NAMES.get(name) or (near[0] if near else None)
-
-
-def check_field_names(names: Iterable[str]) -> None:
-    """:raises TypeError: if *names* has one that is no field of a policy."""
-    for name in names:
-        if name not in READERS:
-            near = nearest_field(name)
-            hint = f"did you mean {near!r}?" if near else f"its fields are {', '.join(FIELDS)}"
-            raise TypeError(f"a policy has no field {name!r}; {hint}")
 
 
 def _names(value: Names) -> tuple[str, ...]:

@@ -87,6 +87,10 @@ class PolicyTable:
         """
         return self._merged_policy(self._marks(endpoint).of(method))
 
+    def marks_of(self, endpoint: str, method: str) -> tuple[Mark, ...]:
+        """The marks that the policy of a view comes from, from the outermost to the innermost."""
+        return self._marks(endpoint).of(method)
+
     def _merged_policy(self, marks: tuple[Mark, ...]) -> Policy | None:
         if not marks:
             return self.app_wide
@@ -170,8 +174,9 @@ class PolicyTable:
         try:
             found = self._match(environ, method)
         except MethodNotAllowed as error:
-            # without the method itself, which a converter of the app's own may have raised as well
-            methods = {name for name in error.valid_methods or () if name != method.upper()}
+            # A converter may have raised it, with whatever it was given, such as the method itself.
+            others = (name for name in error.valid_methods or () if name.upper() != method.upper())
+            methods = [name for name in others if flaw_of_method(name) is None]
             return RouteMatch(self.app_wide.narrow(methods), reason=Reason.METHOD_NOT_ROUTED)
         except HTTPException:
             # no such URL or host: the page should be able to read Flask's answer
@@ -260,9 +265,9 @@ class PolicyTable:
         try:
             try:
                 return self._match(environ, method).rule
-            except MethodNotAllowed as error:
+            except MethodNotAllowed as error:  # once: a converter may raise it for every method
                 return self._match(environ, min(error.valid_methods or ())).rule
-        except Exception:  # noqa: BLE001 - as above, or the URL has no method at all
+        except Exception:  # noqa: BLE001 - as above, and there may be no method
             return None
 
     def _match(self, environ: WSGIEnvironment, method: str) -> _Found:

@@ -1,26 +1,18 @@
 """What is wrong with a misspelled origin, and what it was meant to be.
 
-Only configuration comes here, never a request.
+Only what the program says comes here, never a request.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from ipaddress import IPv4Address
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from flask_preflight import fetch
-from flask_preflight.origin import (
-    DEFAULT_PORTS,
-    ENDS_IN_NUMBER,
-    MAX_ORIGIN_LENGTH,
-    Origin,
-    canonical_ipv6,
-    parse_origin,
-    parse_pattern,
-)
-from flask_preflight.problems import Flaw, make_flaw
+from flask_preflight.hosts import ENDS_IN_NUMBER, parse_host, parse_ipv6
+from flask_preflight.origin import DEFAULT_PORTS, MAX_ORIGIN_LENGTH, Origin, parse_origin, parse_pattern
+from flask_preflight.problems import Flaw, make_flaw, show_items
 
 
 class _Parts(NamedTuple):
@@ -40,11 +32,72 @@ _WOULD_BE_ORIGIN = re.compile(
     r"(?P<port>:[^/?#\\]*)?"
     r"(?P<rest>.*)"
 )
+
+# How much of a string is split for a hint, which shows less
+_MOST_SPLIT: Final = 2000
+
 _REGEX_SIGNS = re.compile(r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-")
+
+# A scheme and what was written for "://"; the lookahead leaves out a host and its port, such as "http:3000"
+_WOULD_BE_SCHEME = re.compile(r"([A-Za-z]{3,6})(:/*|:\\+|/{2,3}|\\{2,3})(?=[^/\\:])(?!\d+$)")
+
+# A regular expression for all subdomains: what comes between "://" and "."
+_ANY_LABELS = re.compile(r"://(?:\(\?:|\()?(?:\.|\\w|\[[^\]]*\])[*+]\)?\\?\.")
+_ANY_PORT = re.compile(r":(?:\\d|\[0-9\])(?:[*+]|\{[0-9,]*\})$")
+
+
+def is_allowed_origin(text: str) -> bool:
+    """Whether *text* is an origin that a page can have, or a pattern of such."""
+    return is_page_scheme(text.partition("://")[0]) and bool(parse_origin(text) or parse_pattern(text))
+
+
+def is_page_scheme(scheme: str) -> bool:
+    """Whether pages can have *scheme*, one that an app has made up included."""
+    return scheme in _HTTP or (scheme not in DEFAULT_PORTS and _nearest_http(scheme) is None)
+
+
+_HTTP: Final = ("https", "http")
+
+# Of the special schemes only http and https have pages in browsers: https://url.spec.whatwg.org/#special-scheme
+_NOT_OF_PAGES: Final = {"ws": "http", "wss": "https", "ftp": "https"}
+
+
+def _nearest_http(scheme: str) -> str | None:
+    """``https`` or ``http``, if *scheme* is at most one edit away from it."""
+    return scheme if scheme in _HTTP else next((right for right in _HTTP if _is_one_edit(scheme, right)), None)
+
+
+def _is_one_edit(text: str, right: str) -> bool:
+    """Whether one letter is missing, added, wrong, or swapped with the next one."""
+    length = min(len(text), len(right))
+    start = next((index for index in range(length) if text[index] != right[index]), length)
+    one, other = text[start:], right[start:]
+    return (
+        one[1:] == other
+        or one == other[1:]
+        or one[1:] == other[1:]
+        or (one[1::-1] == other[:2] and one[2:] == other[2:])
+    )
+
+
+def split_values(text: str) -> list[str]:
+    """The values in a string that may be a list in JSON or in Python, or separated in another way."""
+    text = text.strip(" \t\r\n'\"\u2018\u2019\u201c\u201d")
+    if text.startswith("[") and re.match(r"\[[0-9A-Fa-f:.]*\]", text) is None:  # else it is an IPv6 address
+        text = text[1:]
+    if text.count("]") > text.count("["):
+        text = text.rstrip().removesuffix("]")
+    return [part for part in re.split(r"[\s,;\"'{}\u2018\u2019\u201c\u201d]+", text) if part]
+
+
+def correct_origins(texts: Iterable[str]) -> list[str]:
+    """*texts* as they were meant, where that is clear. Without a ``*`` beside others, which would count alone."""
+    corrected = [text if is_allowed_origin(text) else (_spelling_of(text) or text) for text in texts]
+    return [text for text in corrected if text != fetch.WILDCARD] or corrected[:1]
 
 
 def _is_any_host(parts: _Parts) -> bool:
-    return (parts.host, parts.port) == ("*", "") and parts.scheme.lower() not in DEFAULT_PORTS
+    return (parts.host, parts.port) == ("*", "") and parts.scheme.lower() not in {"", *DEFAULT_PORTS}
 
 
 def _looks_like_regex(parts: _Parts) -> bool:
@@ -52,18 +105,27 @@ def _looks_like_regex(parts: _Parts) -> bool:
     return signs is not None or parts.rest[:1] not in {"", "/", "?", "#"}
 
 
+def _read_regex(text: str) -> str | None:
+    """The origin or pattern that a regular expression stands for, if there is one."""
+    plain = text.removeprefix("^").removesuffix("$").replace(r"\/", "/")
+    plain = _ANY_PORT.sub(":*", _ANY_LABELS.sub("://*.", plain)).replace(r"\.", ".").replace(r"\-", "-")
+    return plain if is_allowed_origin(plain) else None
+
+
 def _spells_default_port(parts: _Parts) -> bool:
-    return parts.port == ":" or re.sub("^:0*", "", parts.port) == DEFAULT_PORTS.get(parts.scheme)
+    return parts.port in {"", ":"} or re.sub("^:0*", "", parts.port) == DEFAULT_PORTS.get(parts.scheme.lower())
 
 
 def _is_impossible_port(port: str) -> bool:
-    return re.fullmatch(":[1-9][0-9]*", port) is None or int(port[1:]) > 65535
+    return re.fullmatch(":[1-9][0-9]{0,4}", port) is None or int(port[1:]) > 65535
 
 
 # (id, whether the problem is this one); the first that applies is reported
 _CHECKS: Final[tuple[tuple[str, Callable[[_Parts], object]], ...]] = (
     ("origin-regex", _looks_like_regex),
     ("origin-scheme", lambda it: not it.scheme),
+    ("origin-scheme-not-of-pages", lambda it: it.scheme.lower() in _NOT_OF_PAGES),
+    ("origin-scheme-misspelled", lambda it: "*" not in it.scheme and not is_page_scheme(it.scheme.lower())),
     ("origin-trailing-slash", lambda it: it.rest == "/"),
     ("origin-path", lambda it: it.rest),
     ("origin-user-info", lambda it: it.user_info),
@@ -73,83 +135,104 @@ _CHECKS: Final[tuple[tuple[str, Callable[[_Parts], object]], ...]] = (
     ("origin-unicode", lambda it: not it.host.isascii()),
     # IPv6 without its brackets
     ("origin-ip-address", lambda it: it.port.count(":") > 1 and "." not in it.host.removeprefix("*.")),
-    ("origin-default-port", _spells_default_port),
+    ("origin-default-port", lambda it: it.port and _spells_default_port(it)),
     ("origin-port", lambda it: it.port not in {"", ":*"} and _is_impossible_port(it.port)),
-    ("origin-ip-address", lambda it: it.host.startswith("[") or ENDS_IN_NUMBER.fullmatch(it.host)),
+    (
+        "origin-ip-address",
+        lambda it: it.host.startswith("[") or ENDS_IN_NUMBER.fullmatch(it.host.removeprefix("*.")),
+    ),
     ("origin-scheme", lambda it: not re.fullmatch(r"[a-z][a-z0-9+.-]*", it.scheme)),
     ("origin-host", lambda _: True),
 )
 
 
 def diagnose(text: str) -> Flaw:
-    """Why *text* is neither an origin nor a pattern, with the right spelling where that is clear."""
+    """Why *text* is not an origin or pattern that can be allowed, with the right spelling where that is clear."""
     if text == fetch.WILDCARD:
         return make_flaw(text, "wildcard-beside-others")
-    if not text.strip():
-        return make_flaw(text, "empty-item")
     if text.lower().startswith("file:"):
         return make_flaw(text, "origin-file")
-    if "," in text or any(character.isspace() for character in text):
-        return make_flaw(text, "origin-separator", [part for part in re.split(r"[\s,]", text) if part])
+    if re.search(r"[\s,;]", text):
+        return _diagnose_several(text)
     if len(text) > MAX_ORIGIN_LENGTH:
         return make_flaw(text, "origin-too-long")
-    parts = _Parts(*_WOULD_BE_ORIGIN.findall(text.lstrip("/"))[0])
+    repaired = _repair_scheme(text)
+    if repaired is not None:
+        return make_flaw(text, "origin-scheme", spelling=_correct(_split(repaired)))
+    parts = _split(text)
     problem_id = next(problem_id for problem_id, applies in _CHECKS if applies(parts))
-    return make_flaw(text, problem_id, spelling=None if problem_id == "origin-regex" else _correct(parts))
+    return make_flaw(text, problem_id, spelling=_read_regex(text) if problem_id == "origin-regex" else _correct(parts))
+
+
+def _diagnose_several(text: str) -> Flaw:
+    values = split_values(text[:_MOST_SPLIT])
+    if not values:
+        return make_flaw(text, "empty-item")
+    shown = correct_origins(values)
+    if not any(map(is_allowed_origin, shown)):
+        shown = ["https://example.com"]
+    return make_flaw(text, "origin-separator", show_items(shown))
+
+
+def _spelling_of(text: str) -> str | None:
+    if len(text) > MAX_ORIGIN_LENGTH:
+        return None
+    parts = _split(_repair_scheme(text) or text)
+    return _read_regex(text) if _looks_like_regex(parts) else _correct(parts)
+
+
+def _split(text: str) -> _Parts:
+    return _Parts(*_WOULD_BE_ORIGIN.findall(text.lstrip("/"))[0])
+
+
+def _repair_scheme(text: str) -> str | None:
+    """*text* with ``://`` after its scheme, if another separator stands there."""
+    match = _WOULD_BE_SCHEME.match(text)
+    if match is None or match[2] == "://":
+        return None
+    scheme = _nearest_http(match[1].lower())
+    return scheme and f"{scheme}://{text[match.end() :]}"
 
 
 def _correct(parts: _Parts) -> str | None:
     """The spelling that was meant, if that is clear."""
-    parts = parts._replace(scheme=parts.scheme.lower() or _guess_scheme(parts.host.lower()))
-    port = "" if _spells_default_port(parts) else re.sub("^:0+(?=[1-9])", ":", parts.port)
-    wildcard = "*." if parts.host.startswith("*.") else ""
-    host = _correct_host(parts.host.removeprefix("*."))
-    corrected = f"{parts.scheme}://{wildcard}{host}{port}"
-    return corrected if host and (parse_origin(corrected) or parse_pattern(corrected)) else None
+    scheme = _correct_scheme(parts)
+    is_default = _spells_default_port(parts) or _spells_default_port(parts._replace(scheme=scheme))
+    port = "" if is_default else re.sub("^:0+(?=[1-9])", ":", parts.port)
+    if "*" in port:
+        port = ":*"
+    host = parts.host
+    if scheme in _HTTP and host.startswith("*"):
+        host = re.sub(r"^\*[*.]*", "*.", host)
+    wildcard = "*." if host.startswith("*.") else ""
+    host = _correct_host(scheme, host.removeprefix("*.")) or ""
+    corrected = f"{scheme}://{wildcard}{host}{port}"
+    return corrected if host and is_allowed_origin(corrected) else None
 
 
-def _guess_scheme(host: str) -> str:
-    """The scheme that was left out. ``""`` for a single word, such as the ``https`` of ``https:/example.com``."""
-    if Origin("http", host, "").is_loopback:
+def _correct_scheme(parts: _Parts) -> str:
+    scheme = parts.scheme.lower()
+    if not scheme:
+        return _guess_scheme(parts.host.lower(), parts.port)
+    if "*" in scheme:
+        return "https"
+    return _NOT_OF_PAGES.get(scheme) or _nearest_http(scheme) or scheme
+
+
+def _guess_scheme(host: str, port: str) -> str:
+    """The scheme that was left out; ``""`` if *host* is a word such as ``about``."""
+    origin = Origin("http", host, "")
+    if origin.is_loopback or host.startswith("[") or ENDS_IN_NUMBER.fullmatch(host):
         return "http"
-    return "https" if "." in host or host.startswith("[") else ""
+    if "." in host:
+        return "https"
+    is_machine = host not in _HTTP and re.fullmatch(":[0-9]+", port)  # or a container
+    return "http" if is_machine else ""
 
 
-def _correct_host(host: str) -> str | None:
-    """*host* as the host parser and serializer give it: https://url.spec.whatwg.org/#host-parsing"""
-    if not host.isascii():
-        host = _punycode(host)
-    host = host.lower()
-    if host.startswith("["):
-        return canonical_ipv6(host)
-    return _correct_ipv4(host) if ENDS_IN_NUMBER.fullmatch(host) else host
-
-
-def _punycode(host: str) -> str:
-    import idna  # its tables take long to import, and only a misspelled origin needs them
-
-    try:
-        return idna.encode(host, uts46=True).decode()
-    except UnicodeError:
-        return host
-
-
-def _correct_ipv4(host: str) -> str | None:
-    """https://url.spec.whatwg.org/#concept-ipv4-parser"""
-    try:
-        numbers = [_parse_ipv4_number(part) for part in host.removesuffix(".").split(".")]
-        *octets, last = numbers
-        value = last + sum(octet << 8 * (3 - index) for index, octet in enumerate(octets))
-        fits = len(numbers) <= 4 and all(octet <= 255 for octet in octets) and last < 256 ** (5 - len(numbers))
-        return str(IPv4Address(value)) if fits else None
-    except ValueError:
-        return None
-
-
-def _parse_ipv4_number(part: str) -> int:
-    """https://url.spec.whatwg.org/#ipv4-number-parser"""
-    if not (part.isascii() and part.isalnum()):  # `int` would also take underscores and digits of other scripts
-        raise ValueError(part)
-    if part.startswith("0x"):
-        return int(part[2:] or "0", 16)
-    return int(part, 8 if part.startswith("0") else 10)
+def _correct_host(scheme: str, host: str) -> str | None:
+    """*host* as browsers write it. Outside the special schemes it is opaque, and only its case can be corrected."""
+    if scheme in DEFAULT_PORTS:
+        corrected = parse_host(host)
+        return corrected if corrected and "*" not in corrected else None  # "%2a." was not meant as "*."
+    return parse_ipv6(host) if host.startswith("[") else host.lower()

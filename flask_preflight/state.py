@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from weakref import WeakSet
 
 import publicsuffixlist  # noqa: F401 - `reconfigure` may need it, and a fork may leave the lock of an import locked
 from flask import Flask
 
 from flask_preflight.checks import is_list
-from flask_preflight.config import in_config, read_config
+from flask_preflight.config import forgotten_variables, in_config, key_of, read_config
 from flask_preflight.journal import Journal
-from flask_preflight.marks import unreached_marks
+from flask_preflight.marks import Mark, unreached_marks
 from flask_preflight.policy import Policy, merge
 from flask_preflight.problems import PolicyError
 from flask_preflight.routes import PolicyTable
@@ -24,6 +28,14 @@ if TYPE_CHECKING:
 NAME: Final = "preflight"
 
 Levels: TypeAlias = tuple[Mapping[str, Any], ...]
+
+
+class Call(NamedTuple):
+    """A call that sets fields of the policy. *name* says which one, with its file and line."""
+
+    name: str
+    changes: Mapping[str, Any]
+
 
 _NO_ORIGIN: Final = (
     "No origin is allowed anywhere in this app, so every cross-origin request is refused: write"
@@ -54,12 +66,13 @@ class AppState:
     waits, and a signal handler may interrupt anything.
     """
 
-    def __init__(self, app: Flask, levels: Levels) -> None:
+    def __init__(self, app: Flask, calls: tuple[Call, ...]) -> None:
         """:raises PolicyError: if the app-wide policy is not valid."""
         self.app = app
         self.journal = Journal(app)
         self._has_warned = False
-        self._levels = levels
+        self._calls = calls
+        self._levels = tuple(call.changes for call in calls)
         self._version = self._make_version(())
         _states.add(self)
 
@@ -81,6 +94,21 @@ class AppState:
         version = self.version()
         return version.table if version.is_settled else self._make_version(version.reconfigured).table
 
+    def setting_of(self, field: str, marks: Iterable[Mark] = ()) -> tuple[str, str]:
+        """What to write for *field* of a view with *marks*, and where: in the innermost place that sets it."""
+        for mark in reversed([*marks]):
+            if mark.changes is not None and field in mark.changes:
+                return field, _relative(f"{mark.describe()} at {mark.written_at}")
+        version = self.version()
+        if any(field in changes for changes in version.reconfigured):
+            return field, "preflight.reconfigure(...)"
+        for call in self._calls[::-1]:
+            if field in call.changes:
+                return field, _relative(call.name)
+        if field in version.config or (version.config and not any(self._levels)):
+            return key_of(field), "the app's configuration"
+        return field, _relative(self._calls[0].name)
+
     def warn_of_no_origin(self) -> None:
         """Log once that no origin is allowed anywhere."""
         if not self._has_warned:
@@ -96,12 +124,17 @@ class AppState:
         modules = {getattr(view, "__module__", "") for view in self.app.view_functions.values()}
         for mark in unreached_marks({self.app.import_name, *modules}):
             hint = "Flask does not know the marked object, or a decorator without functools.wraps hides the mark"
-            self.journal.warn(f"{mark.describe()}: no rule of the app leads to it: {hint}.")
+            self.journal.warn(f"{mark.place}: {mark.describe()}: no rule of the app leads to it: {hint}.")
 
     def _settle(self, version: _Version) -> _Version:
         settled = self._make_version(version.reconfigured, is_settled=True)
         settled.table.note_reached_marks()
         settled.table.check()
+        for name in forgotten_variables(self.app.config):
+            advice = "write app.config.from_prefixed_env() before Preflight(app)"
+            self.journal.log_once(
+                logging.WARNING, ("forgotten-variable", name), f"The environment variable {name} is not read: {advice}."
+            )
         settled.table.handle_options()
         return settled
 
@@ -124,7 +157,10 @@ class AppState:
             policy = merge(policy, config, *levels)
         except PolicyError as error:
             from_config = config.keys() - {name for level in levels for name in level}
-            problems += [in_config(problem) if problem.field in from_config else problem for problem in error.problems]
+            problems += [
+                in_config(problem, self.app.config) if problem.field in from_config else problem
+                for problem in error.problems
+            ]
         if problems:
             raise PolicyError(problems)
         return _Version(PolicyTable(self.app, policy, self.journal), config, reconfigured, is_settled=is_settled)
@@ -137,6 +173,13 @@ def _note_reached_marks() -> None:
     """Of all apps, because a module may hold the views of several."""
     for state in list(_states):
         state.version().table.note_reached_marks()
+
+
+def _relative(place: str) -> str:
+    """*place* with its file as seen from the current directory."""
+    with suppress(OSError):  # the directory may have been removed
+        return place.replace(f"{Path.cwd()}{os.sep}", "", 1)
+    return place
 
 
 def state_of(app: Flask) -> AppState:

@@ -6,15 +6,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, partial, wraps
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from weakref import WeakSet
 
 from flask_preflight import journal
-from flask_preflight.engine import Decision, HeaderList, Outcome, RequestFacts, negotiate
-from flask_preflight.explain import debug_answer, debug_header, escape
+from flask_preflight.calls import check_field_names, write_fields
+from flask_preflight.checks import can_be_called
+from flask_preflight.engine import Decision, HeaderList, Outcome, Reason, RequestFacts, negotiate
+from flask_preflight.explain import ANY_PATH, Place, debug_answer, debug_header, escape, explain
 from flask_preflight.journal import Journal, Told
 from flask_preflight.policy import Policy
+from flask_preflight.problems import show
 from flask_preflight.responses import (
     REFUSAL,
     Answer,
@@ -85,10 +89,10 @@ class CorsLayer:
         """The answer to a preflight, negotiated and told to those who want to know."""
         facts = read_facts(environ)
         decision = self.decide(policy, facts, route)
-        self._tell(policy, facts, decision, route)
+        told = self._tell(policy, facts, decision, route)
         if decision.outcome is Outcome.PREFLIGHT_GRANTED:
             return make_answer(policy.preflight_status, decision.headers)
-        return make_answer(*debug_answer(policy, facts, decision)) if self.debug else REFUSAL
+        return make_answer(*debug_answer(facts, decision, told.explain())) if self.debug else REFUSAL
 
     def added_headers(
         self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any = None
@@ -99,10 +103,10 @@ class CorsLayer:
             return responses.others
         if not responses.asks:
             headers = responses.actual(origin)
-            if headers is responses.others and not responses.is_public:
-                if not (self.debug or journal.request_refused.receivers or journal.tells_refusals(environ)):
-                    return headers
-            elif not journal.request_allowed.receivers:
+            is_refused = headers is responses.others and not responses.is_public
+            signal = journal.request_refused if is_refused else journal.request_allowed
+            is_visible = is_refused or journal.carries_lost_cookies(policy, environ)
+            if not (signal.receivers or (is_visible and (self.debug or journal.tells_refusals(environ)))):
                 return headers
         return self.added_in_full(policy, environ, origin, route)
 
@@ -110,13 +114,15 @@ class CorsLayer:
         """What to add to a response, negotiated and told to those who want to know."""
         facts = RequestFacts(environ.get("REQUEST_METHOD", ""), origin, environ=environ)
         decision = self.decide(policy, facts, route)
-        if decision.outcome is Outcome.ACTUAL_REFUSED:
-            if origin is None or not journal.counts_as_refusal(facts):
-                return decision.headers
-            if self.debug:
-                decision = decision._replace(headers=(*decision.headers, debug_header(policy, facts, decision)))
-        self._tell(policy, facts, decision, route)
-        return decision.headers
+        is_allowed = decision.outcome is Outcome.ACTUAL_ALLOWED
+        if origin is None or not (is_allowed or journal.counts_as_refusal(facts)):
+            return decision.headers
+        if is_allowed and journal.carries_lost_cookies(policy, environ) and journal.counts_as_refusal(facts):
+            decision = decision._replace(reason=Reason.CREDENTIALS_NOT_ALLOWED)
+        told = self._tell(policy, facts, decision, route)
+        if decision.reason is None or not self.debug:
+            return decision.headers
+        return (*decision.headers, debug_header(decision.reason, told.explain()))
 
     def decide(self, policy: Policy, facts: RequestFacts, route: Any) -> Decision:
         """Negotiate, and log what a callable raised."""
@@ -130,14 +136,20 @@ class CorsLayer:
         """Decide, where the edge has prepared what a callable needs."""
         return negotiate(policy, facts)
 
-    def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
-        """What the log names as the rule of a request."""
-        return "any path"
+    def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
+        """Where the policy of a request comes from, for the log and for advice."""
+        return ANY_PATH
 
-    def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> None:
-        is_logged = decision.reason is not None and journal.logs_refusals(debug=self.debug)
-        rule = self.rule_of(facts.environ or {}, policy, route) if is_logged else ""
-        self.journal.tell(Told(policy, facts, decision, rule, self.debug))
+    def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> Told:
+        """Tell those who want to know. A refusal is explained at most once, and only if somebody reads it."""
+        environ = facts.environ or {}
+        told = Told(policy, facts, decision, debug=self.debug)
+        if decision.reason is not None and (self.debug or journal.tells_refusals(environ)):
+            place = self.place_of(environ, policy, route)
+            sentence = cache(partial(explain, policy, facts, decision, place))
+            told = Told(policy, facts, decision, place.rule, sentence, self.debug)
+        self.journal.tell(told)
+        return told
 
     # -- stacking ---------------------------------------------------------------------------
 
@@ -169,6 +181,34 @@ def respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
     return [*answer[2]]
 
 
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+def _checks_arguments(init: Function) -> Function:
+    """Decorate a constructor so that what it does not take is a ``TypeError`` that says what to write."""
+
+    @wraps(init)
+    def checked(
+        self: Any, app: Any = None, policy: Any = None, *others: Any, debug: Any = False, **fields: Any
+    ) -> None:
+        if isinstance(app, Policy):
+            raise TypeError("the app comes first, then the policy: write PreflightMiddleware(app, policy)")
+        if fields or policy is None:
+            check_field_names(fields)
+            written = write_fields(policy, fields)
+            wrong = "a policy is an object" if fields else "the policy is missing"
+            raise TypeError(f"{wrong}: write PreflightMiddleware(app, Policy({written}))")
+        if others:
+            raise TypeError("debug is a keyword argument: write PreflightMiddleware(app, policy, debug=True)")
+        if not isinstance(debug, bool):
+            raise TypeError(f"debug is {show(debug)}; write True or False")
+        if not callable(app):
+            raise TypeError(f"{show(app)} is not a WSGI app: write PreflightMiddleware(app, policy)")
+        init(self, app, policy, debug=debug)
+
+    return cast(Function, checked)
+
+
 class PreflightMiddleware(CorsLayer):
     """Answer CORS preflights in front of *app*, and add CORS headers to every other response.
 
@@ -188,23 +228,11 @@ class PreflightMiddleware(CorsLayer):
         *debug* must be a ``bool``. Refusals are logged, and the signals are sent, as under Flask.
     """
 
-    if TYPE_CHECKING:
-
-        def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None: ...
-
-    else:  # it takes more, to say what to write instead
-
-        def __init__(self, app, policy=None, *, debug=False, **fields):
-            if fields or policy is None:
-                given = ", ".join(f"{name}={value!r}" for name, value in fields.items()) or "allow_origins=[...]"
-                raise TypeError(f"a policy is an object: write PreflightMiddleware(app, Policy({given}))")
-            if not isinstance(debug, bool):
-                raise TypeError(f"debug is {debug!r}; write True or False")
-            if isinstance(app, Policy):
-                raise TypeError("the app comes first, then the policy: write PreflightMiddleware(app, policy)")
-            super().__init__(app, Journal(app))
-            self.debug = debug
-            self.policy = policy
+    @_checks_arguments
+    def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None:
+        super().__init__(app, Journal(app))
+        self.debug = debug
+        self.policy = policy
 
     @property
     def policy(self) -> Policy | PolicyFinder:
@@ -214,9 +242,10 @@ class PreflightMiddleware(CorsLayer):
     @policy.setter
     def policy(self, policy: Policy | PolicyFinder) -> None:
         if not isinstance(policy, Policy) and (isinstance(policy, type) or not callable(policy)):
-            raise TypeError(
-                f"policy is {policy!r}; write a Policy, or a callable that takes an environ and returns one"
-            )
+            raise TypeError(f"the policy is {show(policy)}; {_advise_policy(policy)}")
+        if not isinstance(policy, Policy) and not can_be_called(policy, {}):
+            advice = f"write a function such as {_FINDER}"
+            raise TypeError(f"the policy is {show(policy)}, which cannot be called with an environ; {advice}")
         self._policy = policy
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -234,15 +263,26 @@ class PreflightMiddleware(CorsLayer):
         finally:
             environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
 
-    def rule_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> str:
+    def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
         key_of = getattr(self._policy, "key_of", None)  # `by_path` has it
-        return (key_of and key_of(environ)) or super().rule_of(environ, policy, route)
+        key = key_of and key_of(environ)
+        return Place(key, setting_of=lambda field: (field, f"the Policy of {key!r}")) if key else ANY_PATH
+
+
+_FINDER: Final = "def find_policy(environ): return policy"
+
+
+def _advise_policy(given: object) -> str:
+    """What to write in place of *given*, which is neither a policy nor a callable that finds one."""
+    if isinstance(given, Mapping) and any(str(key).startswith("/") for key in given):
+        return "for policies by path write PreflightMiddleware(app, by_path({'/api': policy}))"
+    return f"write PreflightMiddleware(app, Policy({write_fields(given)})), or a callable that returns a Policy"
 
 
 def _call_finder(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
     policy = find(environ)
     if policy is not None and not isinstance(policy, Policy):
-        raise TypeError(f"{find!r} returned {policy!r}; it must return a Policy or None")
+        raise TypeError(f"{show(find)} returned {show(policy)}; it must return a Policy or None")
     return policy
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from wsgiref.validate import validator
 
@@ -101,3 +102,8 @@ _NAMES = {
 
 def _headers(values: dict[str, str]) -> dict[str, str]:
     return {_NAMES[name]: value for name, value in values.items() if value}
+
+
+def without_line_numbers(text: str) -> str:
+    """*text* with the files of the tests named without their folder and line, which change."""
+    return re.sub(r" at \S*?(\w+\.py):\d+", r" at \1", text)

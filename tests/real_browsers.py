@@ -2,11 +2,13 @@
 
 No driver program takes part. A browser is started on a page of our own, the page asks the server for cases, runs
 them, and posts what came of them; the console is read where the browser writes it: Chromium to stderr, WebKit's
-MiniBrowser to stdout, Firefox by Marionette, its built-in remote control. Everything stays on loopback.
+MiniBrowser to stdout, Firefox by Marionette, its built-in remote control. What the network tab of the developer tools
+shows is read by the protocol that each browser has for them. Everything stays on loopback.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import queue
@@ -18,17 +20,20 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import websocket
 from cases import Case, Outcome, Server, cached, url_of, watched
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+    from typing_extensions import Self
 
 SECONDS_TO_START = 60
 SECONDS_FOR_A_BATCH = 110
@@ -72,7 +77,8 @@ async function run({id, opaque, fetches}) {
   let finished = [];
   for (;;) {
     const response = await fetch("/next", {method: "POST", body: JSON.stringify(finished)});
-    const {cases, workers} = await response.json();
+    const {cases, workers, page} = await response.json();
+    if (page) return location.assign(page);
     finished = [];
     const work = async () => { while (cases.length) finished.push(await run(cases.shift())); };
     await Promise.all(Array.from({length: workers}, work));
@@ -112,6 +118,8 @@ class Desk:
         self.mark = mark
         self.batches: queue.Queue[dict[str, Any]] = queue.Queue()
         self.results: queue.Queue[list[dict[str, Any]]] = queue.Queue()
+        self.host = ""
+        """Of the page that asked last."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         path = environ["PATH_INFO"]
@@ -120,6 +128,7 @@ class Desk:
             return [PAGE.encode()]
         if path == "/next":
             start_response("200 OK", [("Content-Type", "application/json"), ("Cache-Control", "no-store")])
+            self.host = environ["HTTP_HOST"]
             return [self.next(json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))))]
         if path.startswith("/mark/"):
             self.mark(path.removeprefix("/mark/"))
@@ -219,7 +228,7 @@ class Session:
         self._desk = Desk(app or self.server, lambda case_id: self.server.log.setdefault(case_id, []).append(MARK))
         self._exits = ExitStack()
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         with ExitStack() as exits:
             a = exits.enter_context(serving(self._desk))
             b = exits.enter_context(serving(self._desk.app))
@@ -229,22 +238,25 @@ class Session:
             environment = {**clean_environment(folder), **exits.enter_context(display(self.engine))}
             profile = folder / "profile"
             profile.mkdir()
-            command = self.engine.command(profile, f"{self.origins['A']}/page")
-            exits.enter_context(running(command, environment, self._output))
+            exits.enter_context(self._browser(profile, environment))
             try:
                 self._desk.results.get(timeout=SECONDS_TO_START)
             except queue.Empty:
                 raise TimeoutError(f"{self.engine} did not open the page: {self._output.read_text()[-2000:]}") from None
-            self._console: Console = (
-                MarionetteConsole(profile) if self.engine is FIREFOX else OutputConsole(self._output)
-            )
-            exits.callback(self._console.close)
+            self._listen(profile, exits)
             self._exits = exits.pop_all()
         self._warm_up()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._exits.close()
+
+    def _browser(self, profile: Path, environment: dict[str, str]) -> AbstractContextManager[None]:
+        return running(self.engine.command(profile, f"{self.origins['A']}/page"), environment, self._output)
+
+    def _listen(self, profile: Path, exits: ExitStack) -> None:
+        self._console: Console = MarionetteConsole(profile) if self.engine is FIREFOX else OutputConsole(self._output)
+        exits.callback(self._console.close)
 
     def _warm_up(self) -> None:
         # The first use of a new Firefox's preflight cache loses what is in it.
@@ -302,6 +314,31 @@ class Session:
                 said.setdefault(about[1], []).append(before if self.engine is WEBKIT else line)
             before = line
         return said
+
+
+class InspectedSession(Session):
+    """A session with the developer tools open. What it listens to is their network tab, not the console."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self.network_tab = {CHROMIUM: ChromiumTab, FIREFOX: FirefoxTab, WEBKIT: WebKitTab}[engine]()
+
+    def _browser(self, profile: Path, environment: dict[str, str]) -> AbstractContextManager[None]:
+        command = [*self.engine.command(profile, f"{self.origins['A']}/page"), *self.network_tab.flags]
+        return running(command, {**environment, **self.network_tab.environment}, self._output)
+
+    def _listen(self, profile: Path, exits: ExitStack) -> None:
+        self.network_tab.open(profile)
+        exits.callback(self.network_tab.close)
+
+    def move_to(self, host: str) -> None:
+        """Open the page under another name of this machine, and so with another origin. It must not be there yet."""
+        port = self.origins["A"].rpartition(":")[2]
+        self.origins["A"] = f"http://{host}:{port}"
+        self._desk.batches.put({"page": f"{self.origins['A']}/page"})
+        while self._desk.host != f"{host}:{port}":
+            self._desk.results.get(timeout=SECONDS_TO_START)
+        self.network_tab.follow()
 
 
 _URL = re.compile("https?://[^/]+/([0-9A-Za-z_-]+)")
@@ -448,3 +485,193 @@ def wait_for(path: Path) -> str:
             return text
         time.sleep(0.1)
     raise TimeoutError(f"{path.name} did not appear")
+
+
+# ---------------------------------------------------------------------------------------
+# Network tabs
+# ---------------------------------------------------------------------------------------
+
+
+@dataclass
+class Row:
+    """A request as the network tab lists it."""
+
+    method: str = ""
+    url: str = ""
+    headers: dict[str, str] | None = None
+    """Of the response; None if the tab shows no response."""
+    error: str = ""
+
+
+class NetworkTab:
+    """Listens to the events that the developer tools make their network tab of."""
+
+    flags: tuple[str, ...] = ("--remote-debugging-port=0",)
+    ping: tuple[str, dict[str, Any]]
+    """A command that changes nothing."""
+
+    def __init__(self) -> None:
+        self.environment: dict[str, str] = {}
+        self._rows: dict[str, Row] = {}
+        self._numbers = itertools.count(1)
+        self._unanswered: set[int] = set()
+
+    def open(self, profile: Path) -> None:
+        self._socket = websocket.create_connection(self._address(profile), SECONDS_TO_START, suppress_origin=True)
+        self._start()
+        self._settle()
+
+    def follow(self) -> None:
+        """Listen to the page that was opened last too. It was announced before a command now is answered."""
+        self._send(*self.ping)
+        self._settle()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def rows(self, urls: Collection[str]) -> dict[str, list[Row]]:
+        """The rows of each of *urls*, once it is known what came of the requests that reached the server."""
+        deadline = time.monotonic() + SECONDS_FOR_A_BATCH
+        while missing := set(urls) - {row.url for row in self._rows.values() if self._is_over(row)}:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"the network tab does not say what came of {missing}")
+            self._receive()
+        return {url: [row for row in self._rows.values() if row.url == url] for url in urls}
+
+    def _address(self, profile: Path) -> str:
+        raise NotImplementedError
+
+    def _start(self) -> None:
+        raise NotImplementedError
+
+    def _hear(self, event: str, about: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def _is_over(self, row: Row) -> bool:
+        return row.headers is not None
+
+    def _row(self, request: str) -> Row:
+        """Of the request with that identifier. What is said first differs from time to time."""
+        return self._rows.setdefault(request, Row())
+
+    def _command(self, method: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        number = next(self._numbers)
+        self._unanswered.add(number)
+        return {"id": number, "method": method, "params": parameters}
+
+    def _send(self, method: str, parameters: dict[str, Any], **rest: str) -> None:
+        self._socket.send(json.dumps({**self._command(method, parameters), **rest}))
+
+    def _settle(self) -> None:
+        while self._unanswered:
+            self._receive()
+
+    def _receive(self) -> None:
+        self._take(json.loads(self._socket.recv()))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "id" not in message:
+            self._hear(message["method"], message["params"])
+            return
+        self._unanswered.remove(message["id"])
+        if "error" in message:
+            raise RuntimeError(message)
+
+
+class ChromiumTab(NetworkTab):
+    """https://chromedevtools.github.io/devtools-protocol/tot/Network/"""
+
+    ping = ("Network.enable", {})
+
+    def _address(self, profile: Path) -> str:
+        port = int(wait_for(profile / "DevToolsActivePort").split()[0])
+        targets = json.loads(download(port, "/json/list"))
+        return next(str(target["webSocketDebuggerUrl"]) for target in targets if target["url"].endswith("/page"))
+
+    def _start(self, **session: str) -> None:
+        # Sandboxed frames have processes and so sessions of their own.
+        frames = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": True}
+        self._send("Target.setAutoAttach", frames, **session)
+        self._send("Network.enable", {}, **session)
+
+    def _hear(self, event: str, about: dict[str, Any]) -> None:
+        if event == "Target.attachedToTarget":
+            self._start(sessionId=about["sessionId"])
+        elif event == "Network.requestWillBeSent":
+            row = self._row(about["requestId"])
+            row.method, row.url = about["request"]["method"], about["request"]["url"]
+        elif event == "Network.responseReceivedExtraInfo":  # the others leave out responses that are blocked
+            self._row(about["requestId"]).headers = about["headers"]
+        elif event == "Network.loadingFailed":
+            self._row(about["requestId"]).error = about["errorText"]
+
+
+class FirefoxTab(NetworkTab):
+    """https://w3c.github.io/webdriver-bidi/#module-network"""
+
+    ping = ("session.status", {})
+
+    def _address(self, profile: Path) -> str:
+        port = json.loads(wait_for(profile / "WebDriverBiDiServer.json"))["ws_port"]
+        return f"ws://127.0.0.1:{port}/session"
+
+    def _start(self) -> None:
+        self._send("session.new", {"capabilities": {}})
+        self._send("session.subscribe", {"events": ["network"]})
+
+    def _hear(self, event: str, about: dict[str, Any]) -> None:
+        row = self._row(about["request"]["request"])
+        row.method, row.url = about["request"]["method"], about["request"]["url"]
+        if event == "network.responseStarted":
+            row.headers = {header["name"]: header["value"]["value"] for header in about["response"]["headers"]}
+        elif event == "network.fetchError":
+            row.error = about["errorText"]
+
+
+class WebKitTab(NetworkTab):
+    """https://github.com/WebKit/WebKit/blob/main/Source/JavaScriptCore/inspector/protocol/Network.json"""
+
+    flags = ("--enable-developer-extras=true",)
+    ping = ("Target.setPauseOnStart", {"pauseOnStart": False})
+
+    def __init__(self) -> None:
+        super().__init__()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.environment = {"WEBKIT_INSPECTOR_HTTP_SERVER": f"127.0.0.1:{self._port}"}
+
+    def _address(self, profile: Path) -> str:
+        found = re.search("/socket/[0-9]+/[0-9]+/WebPage", download(self._port, "/"))
+        assert found, "MiniBrowser lists no page"
+        return f"ws://127.0.0.1:{self._port}{found[0]}"
+
+    def _start(self) -> None:
+        while not self._unanswered:  # the page is announced
+            self._receive()
+
+    def _hear(self, event: str, about: dict[str, Any]) -> None:
+        if event == "Target.targetCreated":
+            message = json.dumps(self._command("Network.enable", {}))
+            target = about["targetInfo"]["targetId"]
+            self._send("Target.sendMessageToTarget", {"targetId": target, "message": message})
+        elif event == "Target.dispatchMessageFromTarget":
+            self._take(json.loads(about["message"]))
+        elif event == "Network.requestWillBeSent":
+            # Each target counts from the start.
+            self._rows[about["requestId"]] = Row(about["request"]["method"], about["request"]["url"])
+        elif event == "Network.responseReceived":
+            self._row(about["requestId"]).headers = about["response"]["headers"]
+        elif event == "Network.loadingFailed":
+            self._row(about["requestId"]).error = about["errorText"]
+
+    def _is_over(self, row: Row) -> bool:
+        return row.headers is not None or row.error != ""
+
+
+def download(port: int, path: str) -> str:
+    connection = HTTPConnection("127.0.0.1", port, timeout=SECONDS_TO_START)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()

@@ -1,6 +1,6 @@
 """A plain WSGI app behind the middleware, for the real servers of ``test_servers.py``.
 
-Run as a program, it is served by one of those that have no program of their own: ``python served_app.py wsgiref``.
+Run as a program, it serves a module with a server that has no program: ``python served_app.py wsgiref MODULE``.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIServer, make_server
@@ -80,6 +81,7 @@ def not_found(environ: WSGIEnvironment, start_response: StartResponse) -> Iterab
 
 PAGES: dict[str, WSGIApplication] = {
     "/data": data,
+    "/two": data,
     "/stream": stream,
     "/lazy": lazy,
     "/write": write,
@@ -100,11 +102,12 @@ POLICY = Policy(
     expose_headers=["X-Total"],
     allow_credentials=True,
 )
+TWO = Policy(allow_origins=["http://127.0.0.1:8000", "https://frontend.com"], allow_methods=["GET", "PUT"])
 SANDBOX = Policy(
     allow_origins=["null"], allow_methods=["PUT"], allow_headers=["X-B"], dangerously_allow_null_origin=True
 )
 
-application = PreflightMiddleware(app, by_path({"/": POLICY, "/raw_sandbox": SANDBOX, "/alone": None}))
+application = PreflightMiddleware(app, by_path({"/": POLICY, "/two": TWO, "/raw_sandbox": SANDBOX, "/alone": None}))
 
 
 class ThreadingServer(ThreadingMixIn, WSGIServer):
@@ -113,8 +116,9 @@ class ThreadingServer(ThreadingMixIn, WSGIServer):
     daemon_threads = True
 
 
-def serve(name: str) -> None:
-    """Serve on a free port, and say which."""
+def serve(name: str, module: str) -> None:
+    """Serve the application of *module* on a free port, and say which."""
+    application: WSGIApplication = import_module(module).application
     if name == "wsgiref":
         plain = make_server("127.0.0.1", 0, application, ThreadingServer)
         print(f"http://127.0.0.1:{plain.server_port}", flush=True)
@@ -133,4 +137,4 @@ def serve(name: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(*sys.argv[1:])

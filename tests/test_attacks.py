@@ -359,6 +359,8 @@ def test_nobody_forges_log_records_cve_2024_1681(spoiled: str, send: Ask, caplog
     for record in caplog.records:
         told = [record.getMessage(), *(getattr(record, name, "") for name in EXTRAS)]
         assert all(text.isprintable() for text in told)
+        lines = logging.Formatter().format(record).splitlines()
+        assert all(line.isprintable() and not line.startswith("ERROR:root") for line in lines)
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert bool(errors) == (spoiled != "HTTP_ORIGIN"), "the callable is asked about well-formed origins only"
 

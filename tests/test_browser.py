@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import itertools
 import os
 import pickle
 import re
@@ -17,7 +19,7 @@ import pytest
 from cases import MEASURED, Case, run_in_model, summary
 from werkzeug.datastructures import Headers
 
-from flask_preflight import Policy, PreflightMiddleware, fetch
+from flask_preflight import Policy, PreflightMiddleware, __version__, fetch
 from flask_preflight.browser import Browser, CORSError, Exchange, Step
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ def paths(browser: Browser) -> list[str]:
 
 ALLOW = ("Access-Control-Allow-Origin", PAGE)
 CREDENTIALS = ("Access-Control-Allow-Credentials", "true")
+USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
 
 
 # --- what the engines did -------------------------------------------------------------
@@ -236,6 +239,7 @@ def test_sends_the_preflight_byte_for_byte_as_engines_do() -> None:
                 ("Access-Control-Request-Headers", "authorization,content-type,x-1,x-a,x-b,x_under,zeta"),
                 ("Referer", f"{PAGE}/"),
                 ("Origin", PAGE),
+                USER_AGENT,
             ]
         ),
         status=204,
@@ -247,6 +251,7 @@ def test_sends_the_preflight_byte_for_byte_as_engines_do() -> None:
         ("Accept", "*/*"),
         ("Referer", f"{PAGE}/"),
         ("Origin", PAGE),
+        USER_AGENT,
     ]
 
 
@@ -319,6 +324,8 @@ def test_what_the_app_is_told() -> None:
         "HTTP_RANGE": "bytes=0-1",
         "HTTP_ACCEPT": "*/*",
         "HTTP_REFERER": "https://[::1]:8443/",
+        "HTTP_USER_AGENT": USER_AGENT[1],
+        "flask_preflight.refusals": [],
     }
 
 
@@ -380,10 +387,14 @@ def test_referer(origin: str, url: str, referer: str | None) -> None:
 @pytest.mark.parametrize(
     ("args", "kwargs", "message"),
     [
-        (("https://[::1/",), {}, "url: Invalid IPv6 URL"),
-        (("https://a b/",), {}, "url: a b is no host"),
-        (("https://",), {}, "url: https:// is no URL that can be fetched"),
-        (("https://a:99999/",), {}, "url: Port out of range 0-65535"),
+        (("https://[::1/",), {}, "url: https://[::1/ is not a valid URL: its host '[::1' is not valid"),
+        (("https://a b/",), {}, "url: https://a b/ is not a valid URL: its host 'a b' is not valid"),
+        (("https://",), {}, "url: https:// is not a valid URL: it has no host"),
+        (
+            ("https://a:99999/",),
+            {},
+            "url: https://a:99999/ is not a valid URL: its port '99999' is not a number from 0 to 65535",
+        ),
         (("ftp://a/",), {}, "url: ftp://a/ is neither http: nor https:"),
         (("https://u:p@a/",), {}, "url: https://u:p@a/ includes a user name or a password"),
         (("https://a/", "G ET"), {}, "method: G ET is not a method that a script may send"),
@@ -407,7 +418,7 @@ def test_what_fetch_refuses_before_anything_is_sent(args: Any, kwargs: Any, mess
 
 
 def test_a_sandboxed_frame_has_no_base_for_relative_urls() -> None:
-    with pytest.raises(TypeError, match="no URL that can be fetched"):
+    with pytest.raises(TypeError, match=r"^url: /a is not a valid URL: it has no scheme"):
         Browser(answering(), "null").fetch("/a")
 
 
@@ -427,16 +438,22 @@ def test_an_origin_must_be_written_as_browsers_do(origin: str, better: str) -> N
         Browser({origin: answering()})
 
 
-@pytest.mark.parametrize("origin", ["app://.", "app://", "package://", "moz-extension://6c2a", "capacitor://localhost"])
+@pytest.mark.parametrize(
+    "origin",
+    ["app://.", "app://", "package://", "moz-extension://6c2a", "capacitor://localhost", "app://[::1:0:0]:8080"],
+)
 def test_pages_of_other_schemes_have_origins_too(origin: str) -> None:
     browser = Browser(answering([("Access-Control-Allow-Origin", origin)]), origin)
     assert browser.fetch(f"{API}/").type == "cors"
     assert browser.exchanges[0].request_headers["Origin"] == origin
 
 
-def test_a_file_is_no_origin() -> None:
-    with pytest.raises(ValueError, match="origin"):
-        Browser(answering(), "file:///index.html")
+@pytest.mark.parametrize("origin", ["file:///index.html", "app://MyApp", "app://a/", "about:blank"])
+def test_what_is_no_origin(origin: str) -> None:
+    with pytest.raises(
+        ValueError, match=f"^origin: '{origin}' is not an origin; write 'null', or a scheme and a host in"
+    ):
+        Browser(answering(), origin)
 
 
 # --- responses ------------------------------------------------------------------------
@@ -804,7 +821,7 @@ def test_redirects_that_fail(lines: Lines, step: Step) -> None:
 
 def test_same_origin_redirects_may_have_credentials_in_the_url() -> None:
     app = redirecting({f"{API}/": (302, [("Location", "https://u:p@backend.com/b")])})
-    assert Browser(app, API).fetch("/").url == f"{API}/b"
+    assert Browser(app, API).fetch("/").url == "https://u:p@backend.com/b"
 
 
 def test_a_redirect_without_location_is_a_response() -> None:
@@ -972,6 +989,116 @@ def test_what_is_not_http_is_no_response(status: Any, headers: Any, body: Any) -
     assert error.why == "No response: the app's answer is not HTTP."
 
 
+Body = Iterable[bytes]
+
+
+def endless_body(environ: WSGIEnvironment, start_response: StartResponse) -> Body:
+    start_response("200 OK", [])
+    return itertools.repeat(b"a" * 65536)
+
+
+def endless_nothing(environ: WSGIEnvironment, start_response: StartResponse) -> Body:
+    start_response("200 OK", [])
+    return itertools.repeat(b"")
+
+
+def endless_writing(environ: WSGIEnvironment, start_response: StartResponse) -> Body:
+    write = start_response("200 OK", [])
+    while True:
+        write(b"a" * 65536)
+
+
+def endless_writing_whatever_happens(environ: WSGIEnvironment, start_response: StartResponse) -> Body:
+    write = start_response("200 OK", [])
+    for _ in range(1000):
+        with contextlib.suppress(Exception):
+            write(b"a" * 65536)
+    return []
+
+
+def endless_headers(environ: WSGIEnvironment, start_response: Any) -> Body:
+    start_response("200 OK", itertools.repeat(("X-A", "1")))
+    return []
+
+
+TOO_LONG = "the body of the app's answer is longer than 16,777,216 bytes"
+
+
+@pytest.mark.parametrize(
+    ("app", "why"),
+    [
+        pytest.param(endless_body, TOO_LONG, id="body"),
+        pytest.param(endless_nothing, TOO_LONG, id="empty chunks"),
+        pytest.param(endless_writing, TOO_LONG, id="write"),
+        pytest.param(endless_writing_whatever_happens, TOO_LONG, id="write in a loop that catches"),
+        pytest.param(endless_headers, "the app's answer is not HTTP", id="headers"),
+    ],
+)
+def test_what_does_not_end_is_cut_off(app: WSGIApplication, why: str) -> None:
+    error = failure(app, "/", origin=API)
+    assert (error.step, error.why) == (Step.NO_RESPONSE, f"No response: {why}.")
+    assert error.fix == "Let the app answer as PEP 3333 says, with a body that ends."
+
+
+def test_a_body_that_is_cut_off_is_closed() -> None:
+    closed: list[bool] = []
+
+    class Endless:
+        def __iter__(self) -> Iterator[bytes]:
+            return itertools.repeat(b"a" * 65536)
+
+        def close(self) -> None:
+            closed.append(True)
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Endless:
+        start_response("200 OK", [])
+        return Endless()
+
+    assert failure(app, "/", origin=API).step is Step.NO_RESPONSE
+    assert closed == [True]
+
+
+# --- what the server says about its refusal -------------------------------------------
+
+
+@pytest.mark.parametrize("said", [[], ["a; A."], ["a; A.", "b; B."], [1]], ids=["nothing", "one", "two", "no text"])
+def test_the_last_refusal_is_kept(said: list[Any]) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        environ["flask_preflight.refusals"].extend(said)
+        start_response("403 No", [])
+        return []
+
+    error = failure(app, f"{API}/", "PUT")
+    assert error.exchange.refusal == (str(said[-1]) if said else "")
+
+
+def test_a_production_server_says_it_to_tests() -> None:
+    app = PreflightMiddleware(answering(), Policy(allow_origins=[OTHER]))
+    for method in ("GET", "PUT"):
+        refusal = failure(app, f"{API}/", method).exchange.refusal
+        assert refusal.startswith(f"origin-not-allowed; The origin '{PAGE}' is not in allow_origins.")
+
+
+# --- caches ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        pytest.param(("Age", "31"), "Age: 31", id="age"),
+        pytest.param(("X-Cache", "Hit from cloudfront"), "X-Cache: Hit from cloudfront", id="x-cache"),
+        pytest.param(("Cache-Status", "edge; hit"), "Cache-Status: edge; hit", id="cache-status"),
+        pytest.param(("X-Cache", "MISS"), None, id="miss"),
+        pytest.param(("X-Other", "hit"), None, id="other"),
+    ],
+)
+@pytest.mark.parametrize("lines", [[], [("Access-Control-Allow-Origin", OTHER)]], ids=["missing", "mismatch"])
+def test_an_answer_from_a_cache_is_named(lines: list[tuple[str, str]], line: tuple[str, str], said: str | None) -> None:
+    why = failure(answering([*lines, line]), f"{API}/").why
+    cache = f" A cache sent it ({said}), which may ignore Vary: Origin." if said else ""
+    assert why == failure(answering(lines), f"{API}/").why + cache
+
+
 # --- CORSError ------------------------------------------------------------------------
 
 
@@ -1117,13 +1244,44 @@ def test_used(preflight_browser):
 
 
 def test_an_error_says_what_the_answer_to_the_preflight_says() -> None:
-    policy = Policy(allow_origins=[PAGE], allow_methods=["PUT"])
-    browser = Browser(PreflightMiddleware(answering([]), policy, debug=True), PAGE)
+    """For servers that are not written with this package, and explain themselves in the body."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response("403 Forbidden", [])
+        return [b"DELETE is not for pages.\n"]
+
     with pytest.raises(CORSError) as caught:
-        browser.fetch(f"{API}/data", "DELETE")
-    said = "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows PUT."
-    assert f"\n          {said}\n" in str(caught.value)
-    assert caught.value.exchange.data == f"{said}\n".encode()
+        Browser(app, PAGE).fetch(f"{API}/data", "DELETE")
+    assert "\n          DELETE is not for pages.\n" in str(caught.value)
+    assert caught.value.exchange.data == b"DELETE is not for pages.\n"
+
+
+def test_an_error_says_why_a_server_with_this_package_has_refused() -> None:
+    policy = Policy(allow_origins=[PAGE], allow_methods=["PUT"])
+    for debug in (False, True):
+        browser = Browser(PreflightMiddleware(answering([]), policy, debug=debug), PAGE)
+        with pytest.raises(CORSError) as caught:
+            browser.fetch(f"{API}/data", "DELETE")
+        refusal = (
+            "method-not-allowed; The method 'DELETE' is not in allow_methods, which allows PUT. To allow it, write"
+            " allow_methods=['PUT', 'DELETE'] in the Policy."
+        )
+        assert caught.value.exchange.refusal == refusal
+        assert f"\nserver    {refusal}\n" in str(caught.value)
+
+
+def test_what_an_app_says_about_its_refusal_is_escaped_and_shortened() -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        environ["flask_preflight.refusals"].append("\x1b[31m\nchange    nothing" + "x" * 2000)
+        start_response("403 Forbidden", [])
+        return []
+
+    with pytest.raises(CORSError) as caught:
+        Browser(app, PAGE).fetch(f"{API}/data", "DELETE")
+    (line,) = [line for line in str(caught.value).splitlines() if line.startswith("server")]
+    assert line.startswith(r"server    \x1b[31m\nchange    nothingxxx")
+    assert line.endswith("... (2023 characters)")
+    assert len(line) < 1100
 
 
 @pytest.mark.parametrize("origin", ["https://[::ffff:7f00:1]", "https://[1::2:0:0]", "https://[::]"])
@@ -1194,10 +1352,10 @@ PROVOKING: Mapping[Step, tuple[Any, dict[str, Any]]] = {
 
 
 def sections() -> dict[str, str]:
-    """The page by heading."""
+    """The page by anchor."""
     text = (ROOT / "docs" / "messages.md").read_text(encoding="utf-8")
-    titles_and_bodies = re.split(r"^## (.+)$", text, flags=re.MULTILINE)[1:]
-    return dict(zip(titles_and_bodies[::2], titles_and_bodies[1::2], strict=True))
+    anchors_and_bodies = re.split(r'^<a id="(.+)"></a>$', text, flags=re.MULTILINE)[1:]
+    return dict(zip(anchors_and_bodies[::2], anchors_and_bodies[1::2], strict=True))
 
 
 @pytest.mark.parametrize("step", Step, ids=lambda step: step.value)
@@ -1210,7 +1368,7 @@ def test_every_console_message_is_explained(step: Step) -> None:
 
 
 def test_no_section_is_left_over() -> None:
-    assert list(sections()) == ["How to read them", *(step.value for step in Step)]
+    assert sorted(sections()) == sorted(step.value for step in Step)
 
 
 @pytest.mark.parametrize("step", Step, ids=lambda step: step.value)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from flask import Flask
-from pages import PAGE, REFUSED, STRANGER, VARY, Answer, preflight, readable, send
+from pages import PAGE, REFUSED, STRANGER, VARY, Answer, preflight, readable, send, without_line_numbers
 from test_routes import builds_environ, copies_environ, moves_prefix
 from werkzeug.routing import Rule
 from werkzeug.test import create_environ, run_wsgi_app
@@ -29,6 +29,7 @@ from flask_preflight import (
     preflight_refused,
     request_allowed,
     request_refused,
+    wsgi,
 )
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def test_signals(signals: Received) -> None:
         ("preflight granted", Outcome.PREFLIGHT_GRANTED, None),
         ("preflight refused", Outcome.PREFLIGHT_REFUSED, Reason.ORIGIN_NOT_ALLOWED),
         ("preflight refused", Outcome.PREFLIGHT_REFUSED, Reason.METHOD_NOT_ROUTED),
-        ("preflight refused", Outcome.PREFLIGHT_REFUSED, Reason.ORIGIN_NOT_ALLOWED),
+        ("preflight refused", Outcome.PREFLIGHT_REFUSED, Reason.METHOD_NOT_ROUTED),
         ("request allowed", Outcome.ACTUAL_ALLOWED, None),
         ("request refused", Outcome.ACTUAL_REFUSED, Reason.ORIGIN_NOT_ALLOWED),
     ]
@@ -193,23 +194,28 @@ def test_a_refusal_is_logged_once_for_each_cause(log: pytest.LogCaptureFixture) 
             send(app, "PUT", f"/missing/{number}", origin="http://localhost:3001")
     assert {record.levelno for record in log.records} == {logging.INFO}
     assert {record.name for record in log.records} == {"flask_preflight"}
-    assert log.messages == [
+    write = "If the page is yours, write allow_origins=['http://localhost:3000', 'https://frontend.com', "
+    there = "in Preflight(...) at test_flask_log.py."
+    assert [without_line_numbers(message) for message in log.messages] == [
         "Refused a CORS preflight, origin-not-allowed: 'PUT' '/'. The origin 'https://0.evil.com' is not in"
-        " allow_origins. To allow it, add it there.",
+        f" allow_origins. {write}'https://0.evil.com'] {there}",
         "Refused a CORS preflight, origin-not-allowed: 'PUT' '/'. The origin 'http://localhost:3001' is not in"
-        " allow_origins. The nearest allowed origin is 'http://localhost:3000', which differs in the port."
-        " To allow it, add it there.",
+        " allow_origins. The nearest allowed origin is 'http://localhost:3000'. It differs in the port."
+        f" {write}'http://localhost:3001'] {there}",
         "Refused a CORS preflight, origin-not-allowed: 'PUT' '/other/<int:number>'. The origin 'https://0.evil.com' is"
-        " not in allow_origins. To allow it, add it there.",
-        "Refused a CORS preflight, origin-not-allowed: 'PUT' 'no route'. The origin 'https://evil.com' is not in"
-        " allow_origins. To allow it, add it there.",
-        "Refused a CORS preflight, method-not-routed: 'MADE-UP-0' '/'. This URL has no route for 'MADE-UP-0'; there are"
-        " GET, HEAD, OPTIONS, PUT.",
-        "Refused a CORS preflight, headers-not-allowed: 'PUT' '/'. Not allowed as request header: 'x-0'."
-        " To allow it, add it to allow_headers, which allows Content-Type.",
-        "Refused a CORS request, origin-not-allowed: 'PUT' 'no route'. The origin 'http://localhost:3001' is not in"
-        " allow_origins. The nearest allowed origin is 'http://localhost:3000', which differs in the port."
-        " To allow it, add it there.",
+        f" not in allow_origins. {write}'https://0.evil.com'] {there}",
+        "Refused a CORS preflight, origin-not-allowed: 'PUT' no route. Check the URL first: no route of the app matches"
+        " it, so the app-wide policy decides. The origin 'https://evil.com' is not in"
+        f" allow_origins. {write}'https://evil.com'] {there}",
+        "Refused a CORS preflight, method-not-routed: 'MADE-UP-0' '/'. This URL has no route for the method"
+        " 'MADE-UP-0', only for GET, HEAD, PUT. To handle it, add a view with @app.route('/', methods=['MADE-UP-0']).",
+        "Refused a CORS preflight, headers-not-allowed: 'PUT' '/'. The request header 'x-0' is not in allow_headers,"
+        " which allows Content-Type. To allow it, write allow_headers=['Content-Type', 'X-0'] in Preflight(...) at"
+        " test_flask_log.py.",
+        "Refused a CORS request, origin-not-allowed: 'PUT' no route. Check the URL first: no route of the app matches"
+        " it, so the app-wide policy decides. The origin 'http://localhost:3001' is not in"
+        " allow_origins. The nearest allowed origin is 'http://localhost:3000'. It differs in the port."
+        f" {write}'http://localhost:3001'] {there}",
     ]
 
 
@@ -280,9 +286,8 @@ def test_text_of_a_stranger_stays_on_one_line(character: str, log: pytest.LogCap
 def test_nothing_is_explained_for_a_log_that_is_off(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (journal, explain):
-        for name in ("nearest_origin", "explain"):
-            monkeypatch.setattr(module, name, None)  # cannot be called
+    for module, name in ((journal, "nearest_origin"), (explain, "nearest_origin"), (wsgi, "explain")):
+        monkeypatch.setattr(module, name, None)  # cannot be called
     caplog.set_level(logging.WARNING, logger="flask_preflight")
     app = protected()
     assert preflight(app, "PUT", "/", origin=STRANGER) == REFUSED
@@ -316,9 +321,11 @@ def test_refusals_are_appended_to_the_list_of_the_caller() -> None:
     assert refusals == []
     preflight(app, "DELETE", "/", **overrides)
     send(app, "PUT", "/", origin=STRANGER, **overrides)
-    assert refusals == [
-        "method-not-routed; This URL has no route for 'DELETE'; there are GET, HEAD, OPTIONS, PUT.",
-        "origin-not-allowed; The origin 'https://evil.com' is not in allow_origins. To allow it, add it there.",
+    assert [without_line_numbers(line) for line in refusals] == [
+        "method-not-routed; This URL has no route for the method 'DELETE', only for GET, HEAD, PUT. To handle it, add a"
+        " view with @app.route('/', methods=['DELETE']).",
+        "origin-not-allowed; The origin 'https://evil.com' is not in allow_origins. If the page is yours, write"
+        " allow_origins=['https://frontend.com', 'https://evil.com'] in Preflight(...) at test_flask_log.py.",
     ]
 
 
@@ -341,8 +348,9 @@ def test_the_list_of_the_caller_survives_what_middleware_makes_of_the_environ(is
         ask(app, "PUT", "/budget/x", **overrides)
         assert refusals == []
         ask(app, "PUT", "/budget/x", origin=STRANGER, **overrides)
-        assert refusals == [
-            "origin-not-allowed; The origin 'https://evil.com' is not in allow_origins. To allow it, add it there."
+        assert [without_line_numbers(line) for line in refusals] == [
+            "origin-not-allowed; The origin 'https://evil.com' is not in allow_origins. If the page is yours, write"
+            " allow_origins=['https://frontend.com', 'https://evil.com'] in Preflight(...) at test_flask_log.py."
         ]
 
 

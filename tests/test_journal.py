@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from test_explain import Unspeakable
 from werkzeug.exceptions import abort
 
 from flask_preflight import (
@@ -25,6 +27,7 @@ from flask_preflight import (
     request_refused,
 )
 from flask_preflight import journal as journal_module
+from flask_preflight.explain import explain
 from flask_preflight.journal import Journal, RateLimit, Told, counts_as_refusal
 
 ORIGIN = "https://frontend.com"
@@ -217,7 +220,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def tell(
     journal: Journal, facts: RequestFacts, *, rule: str = "/api/<int:id>", debug: bool = False, policy: Policy = POLICY
 ) -> None:
-    journal.tell(Told(policy, facts, negotiate(policy, facts), rule, debug))
+    decision = negotiate(policy, facts)
+    journal.tell(Told(policy, facts, decision, rule, lambda: explain(policy, facts, decision), debug))
 
 
 def preflight(method: str = "DELETE", origin: str = ORIGIN, names: str | None = None, **environ: Any) -> RequestFacts:
@@ -240,7 +244,8 @@ def test_a_refusal_is_one_record(caplog: pytest.LogCaptureFixture) -> None:
     assert vars(record) | {"cors_reason": "method-not-allowed", "cors_origin": ORIGIN} == vars(record)
     assert "/api/<int:id>" in vars(record)["cors_rule"]
     message = record.getMessage()
-    sentence = "The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows PUT."
+    sentence = explain(POLICY, preflight(), negotiate(POLICY, preflight()))
+    assert sentence
     assert message.endswith(f" {sentence}")
     for part in ("method-not-allowed", "DELETE", "/api/<int:id>", "preflight"):
         assert part in message.removesuffix(sentence)
@@ -252,7 +257,7 @@ def test_a_refused_actual_request_is_one_record_too(caplog: pytest.LogCaptureFix
     (record,) = caplog.records
     assert vars(record)["cors_reason"] == "origin-not-allowed"
     assert vars(record)["cors_origin"] == "http://localhost:3001"
-    for part in ("origin-not-allowed", "PATCH", "/api/<int:id>", "'http://localhost:3000', which differs in the port"):
+    for part in ("origin-not-allowed", "PATCH", "/api/<int:id>", "'http://localhost:3000'. It differs in the port."):
         assert part in record.getMessage()
 
 
@@ -275,6 +280,27 @@ def test_each_cause_is_logged_once_a_minute(caplog: pytest.LogCaptureFixture, cl
     assert len(caplog.records) == 2
     assert "4 more" in caplog.messages[1]
     assert "more" not in caplog.messages[0]
+
+
+def test_only_what_is_logged_is_explained(caplog: pytest.LogCaptureFixture, clock: Clock) -> None:
+    """An explanation may take long, and a stranger decides how often a request is refused."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    explained: list[RequestFacts] = []
+
+    def told(facts: RequestFacts) -> Told:
+        def explain_it() -> str:
+            explained.append(facts)
+            return "Because."
+
+        return Told(POLICY, facts, negotiate(POLICY, facts), "/", explain_it)
+
+    journal = Journal(None)
+    for number in range(1000):
+        journal.tell(told(preflight(f"M{number}")))
+    clock.now += 60
+    journal.tell(told(preflight("M1000")))
+    assert [facts.requested_method for facts in explained] == ["M0", "M1000"]
+    assert len(caplog.records) == 2
 
 
 # two refusals, and whether they have one cause: (reason, rule, nearest allowed origin)
@@ -529,6 +555,71 @@ def test_what_an_error_says_makes_no_second_line(caplog: pytest.LogCaptureFixtur
     assert caplog.messages[0].isascii()
 
 
+# What an exception says may be what a stranger has sent
+HOSTILE = "a\r\nERROR:root:forged\n\n\x1b[2J\0\u2028\ud800" + "b" * 10_000
+
+
+def raises_after_another() -> None:
+    try:
+        raise LookupError(HOSTILE)
+    except LookupError as error:
+        raise ValueError(HOSTILE) from error
+
+
+def raises_while_handling() -> None:
+    try:
+        fails(HOSTILE)
+    except LookupError:
+        fails_elsewhere()
+
+
+def raises_in_place_of_another() -> None:
+    try:
+        fails(HOSTILE)
+    except LookupError:
+        raise ValueError(HOSTILE) from None
+
+
+def raises_in_a_ring() -> None:
+    one, other = LookupError(HOSTILE), ValueError(HOSTILE)
+    one.__cause__, other.__cause__ = other, one
+    raise one
+
+
+def raises_a_syntax_error() -> None:
+    compile("a b", HOSTILE.replace("\0", ""), "exec")
+
+
+def raises_what_cannot_be_shown() -> None:
+    raise Unspeakable
+
+
+# the types that a traceback names
+TRACEBACKS: dict[str, tuple[Callable[[], None], list[str]]] = {
+    "alone": (lambda: fails(HOSTILE), ["LookupError"]),
+    "from another": (raises_after_another, ["LookupError", "ValueError"]),
+    "while another is handled": (raises_while_handling, ["LookupError", "LookupError"]),
+    "in place of another": (raises_in_place_of_another, ["ValueError"]),
+    "a ring": (raises_in_a_ring, ["ValueError", "LookupError"] * 5),
+    "a syntax error": (raises_a_syntax_error, ["File"]),
+    "not to be shown": (raises_what_cannot_be_shown, ["test_explain.Unspeakable"]),
+}
+
+
+@pytest.mark.parametrize(("function", "types"), TRACEBACKS.values(), ids=TRACEBACKS)
+def test_what_an_error_says_makes_no_line_in_the_traceback(
+    function: Callable[[], None], types: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    Journal(None).log_failure("It failed", caught(function))
+    _, *lines = logging.Formatter().format(caplog.records[0]).split("\n")
+    assert all(line.isprintable() and len(line) <= 1000 for line in lines)
+    frames = [line for line in lines if line.startswith("  ")]
+    assert any(f'File "{__file__}"' in line for line in frames)
+    others = [line for line in lines if line and line not in frames]
+    assert others[::2] == ["Traceback (most recent call last):"] * len(types)
+    assert [re.split("[: ]", line)[0] for line in others[1::2]] == types
+
+
 def test_nothing_is_formatted_below_the_level_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.CRITICAL, "flask_preflight")
     journal = Journal(None)
@@ -551,9 +642,10 @@ def test_refusals_are_appended_to_the_list_in_the_environ() -> None:
     tell(Journal(None), preflight("PUT", **listed_in(refusals)))
     tell(Journal(None), actual("https://a.com", **listed_in(refusals)))
     assert refusals == [
-        "method-not-allowed; The method 'DELETE' is not allowed. To allow it, add it to allow_methods, which allows"
-        " PUT.",
-        "origin-not-allowed; The origin 'https://a.com' is not in allow_origins. To allow it, add it there.",
+        "method-not-allowed; The method 'DELETE' is not in allow_methods, which allows PUT. To allow it, write"
+        " allow_methods=['PUT', 'DELETE'] in the Policy.",
+        "origin-not-allowed; The origin 'https://a.com' is not in allow_origins. If the page is yours, write"
+        " allow_origins=['http://localhost:3000', 'https://frontend.com', 'https://a.com'] in the Policy.",
     ]
 
 
@@ -589,7 +681,7 @@ def test_every_reason_can_be_told(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "flask_preflight")
     journal = Journal(None)
     for reason in Reason:
-        journal.tell(Told(POLICY, preflight(), refuse_preflight(reason), "/", False))
+        journal.tell(Told(POLICY, preflight(), refuse_preflight(reason), "/"))
     assert [vars(record)["cors_reason"] for record in caplog.records] == [reason.value for reason in Reason]
 
 

@@ -17,6 +17,7 @@ PAGES = [
 FENCED = re.compile(r"^[ \t>]*(`{3,}|~{3,}).*?^[ \t>]*\1[`~]*\s*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
+ANCHOR = re.compile(r'^<a id="(.+)"></a>$', re.MULTILINE)
 
 
 def links(text: str) -> Iterator[str]:
@@ -27,9 +28,11 @@ def links(text: str) -> Iterator[str]:
 
 
 def anchors(text: str) -> set[str]:
-    """Name the headings of a page as forges do."""
-    headings = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading) for heading in HEADING.findall(FENCED.sub("", text)))
-    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+    """The anchors of a page, and its headings named as forges do."""
+    text = FENCED.sub("", text)
+    headings = (re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading) for heading in HEADING.findall(text))
+    names = {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+    return names | set(ANCHOR.findall(text))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -63,5 +66,5 @@ def test_which_links_are_found(text: str, found: list[str]) -> None:
 
 
 def test_how_headings_are_named() -> None:
-    text = "# A `b`-c: d!\n\n```\n# no\n```\n\n### [E](f.md) g_h"
-    assert anchors(text) == {"a-b-c-d", "e-g_h"}
+    text = '# A `b`-c: d!\n\n```\n# no\n```\n\n<a id="i"></a>\n\n### [E](f.md) g_h'
+    assert anchors(text) == {"a-b-c-d", "e-g_h", "i"}

@@ -16,6 +16,7 @@ from pages import PAGE, REFUSED, STRANGER, VARY, Answer, granted, preflight, sen
 from test_marks import INHERITED, MARKED, View_, app_with, loud, marked, max_age
 
 from flask_preflight import PolicyError, Preflight, cors_blueprint, cors_exempt, cors_route
+from flask_preflight.problems import show
 
 # ---------------------------------------------------------------------------------------
 # A mark reaches the object that was passed, and nothing else
@@ -197,18 +198,24 @@ class Slotted:
 
 
 NO_VIEWS: list[Any] = [
-    pytest.param(len, "it takes no attributes; wrap it in a function$", id="built-in function"),
-    pytest.param("x".upper, "it takes no attributes; wrap it in a function$", id="built-in method"),
-    pytest.param(Slotted(), "it takes no attributes; wrap it in a function$", id="without attributes"),
+    pytest.param(len, "because it takes no attributes; wrap it in a function$", id="built-in function"),
+    pytest.param("x".upper, "because it takes no attributes; wrap it in a function$", id="built-in method"),
+    pytest.param(Slotted(), "because it takes no attributes; wrap it in a function$", id="without attributes"),
     pytest.param(dict, "is not a subclass of flask.views.View, ", id="built-in class"),
     pytest.param(object, "is not a subclass of flask.views.View, ", id="object"),
     pytest.param(Slotted, "is not a subclass of flask.views.View, ", id="class that is no view"),
-    pytest.param("/api", "it is not a view function, view class, or blueprint$", id="URL"),
-    pytest.param({"max_age": 1}, "it is not a view function, view class, or blueprint$", id="dict"),
-    pytest.param(property(lambda self: ""), "it is not a view function, view class, or blueprint$", id="property"),
+    pytest.param("/api", "is not a view function, view class, or blueprint; write cors_(exempt|route)", id="URL"),
+    pytest.param(
+        {"max_age": 1}, "is not a view function, view class, or blueprint; write cors_(exempt|route)", id="dict"
+    ),
+    pytest.param(
+        property(lambda self: ""),
+        "is not a view function, view class, or blueprint; write cors_(exempt|route)",
+        id="property",
+    ),
     # callable, and a mark on it would have no effect
-    pytest.param(Flask(__name__), "it is not a view function, view class, or blueprint$", id="app"),
-    pytest.param(False, "it is not a view function, view class, or blueprint$", id="False"),
+    pytest.param(Flask(__name__), r"^<Flask '.*'> is an app; write (cors_exempt|Preflight)\(", id="app"),
+    pytest.param(False, "is not a view function, view class, or blueprint; write cors_(exempt|route)", id="False"),
 ]
 
 
@@ -230,14 +237,16 @@ def test_objects_that_are_no_views(mark: Callable[[Any], Any], target: object, m
     "target", [lambda: "", View, "/api", None, Flask(__name__)], ids=lambda each: type(each).__name__
 )
 def test_objects_that_are_no_blueprints(target: Any) -> None:
-    message = f"^{re.escape(repr(target))} is not a blueprint; mark views with cors_route$"
+    right = r"(mark a view with cors_route: write cors_route|write cors_blueprint)\(.*max_age=1\)(\(view\))?"
+    message = f"^{re.escape(show(target))} is not a blueprint; {right}$"
     with pytest.raises(TypeError, match=message):
         cors_blueprint(target, max_age=1)
 
 
 @pytest.mark.parametrize("mark", [cors_route, cors_route(max_age=1)], ids=["bare", "with changes"])
 def test_a_blueprint_in_cors_route(mark: Callable[[Any], Any]) -> None:
-    with pytest.raises(TypeError, match=r"^<Blueprint 'home'> is a blueprint; mark it with cors_blueprint$"):
+    right = r"write cors_blueprint\(blueprint, (max_age=1|allow_origins=.*)\)"
+    with pytest.raises(TypeError, match=rf"^<Blueprint 'home'> is a blueprint; {right}$"):
         mark(Blueprint("home", __name__))
 
 

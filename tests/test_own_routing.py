@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 from flask import Flask, Request, abort
@@ -99,10 +100,10 @@ class Forbidding(BaseConverter):
 @pytest.mark.parametrize(
     ("valid", "others"),
     [
-        pytest.param("PUT", "nothing", id="the requested one"),
-        pytest.param("PUT,GET,HEAD", "GET, HEAD", id="the requested one beside others"),
-        pytest.param("GET", "GET", id="another one"),
-        pytest.param("none", "nothing", id="not said"),
+        pytest.param("PUT", "", id="the requested one"),
+        pytest.param("PUT,GET,HEAD", ", only for GET, HEAD", id="the requested one beside others"),
+        pytest.param("GET", ", only for GET", id="another one"),
+        pytest.param("none", "", id="not said"),
     ],
 )
 def test_a_converter_that_allows_no_method_refuses_whatever_it_names(valid: str, others: str) -> None:
@@ -114,8 +115,44 @@ def test_a_converter_that_allows_no_method_refuses_whatever_it_names(valid: str,
         assert preflight(app, requested, f"/{valid}") == REFUSED
         assert send(app, requested, f"/{valid}")[:2] == (405, readable())
         app.debug = True
-        why = f"This URL has no route for '{requested}'; there are {others}."
+        why = f"This URL has no route for the method '{requested}'{others}. To handle it, let its route allow it."
         assert preflight(app, requested, f"/{valid}").cors["CORS-Refused"] == f"method-not-routed; {why}"
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["production", "debug"])
+@pytest.mark.parametrize("method", ["PUT", "put"])
+@pytest.mark.parametrize("valid", ["put", "Put", "P\r\nX-Forged: yes", "*", "TRACE", "\xe9", "P" * 65, ""], ids=ascii)
+def test_a_converter_makes_no_method_of_what_a_stranger_has_sent(valid: str, method: str, debug: bool) -> None:
+    app = new_app()
+    app.debug = debug
+    app.url_map.converters["forbidding"] = Forbidding
+    app.put("/<forbidding:x>")(view(1))
+    answer = preflight(app, method, f"/{quote(valid)},GET")
+    assert answer == preflight(app, method, "/GET")
+    assert "Access-Control-Allow-Methods" not in answer.cors
+    assert (answer == REFUSED) == (not debug)
+
+
+@pytest.mark.parametrize("method", ["GET", "PATCH", "put"])
+def test_the_rule_of_a_converter_that_allows_no_method_is_looked_up_once(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It raises for every method, so asking again for one that it names would never end."""
+    caplog.set_level(logging.INFO, logger="flask_preflight")
+    asked: list[str] = []
+
+    class Counting(Forbidding):
+        def to_python(self, value: str) -> str:
+            asked.append(value)
+            return super().to_python(value)
+
+    app = new_app()
+    app.url_map.converters["counting"] = Counting
+    app.put("/<counting:x>")(view(1))
+    assert preflight(app, method, "/PUT,DELETE") == REFUSED
+    assert len(asked) <= 9
+    [record] = caplog.records
+    assert (vars(record)["cors_reason"], vars(record)["cors_rule"]) == ("method-not-routed", "no route")
 
 
 def forbidding(app: Flask) -> None:
@@ -141,7 +178,7 @@ def test_the_rule_for_the_log_is_looked_up_twice_at_most(
     assert preflight(app, "DELETE", "/PUT") == REFUSED
     assert len(calls) == 3  # and for the answer
     [message] = caplog.messages
-    assert "'DELETE' 'no route'" in message
+    assert "'DELETE' no route" in message
 
 
 def test_bad_methods_are_refused_before_routing(caplog: pytest.LogCaptureFixture) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from http.client import HTTPResponse
@@ -35,14 +35,14 @@ ANSWER_SECONDS = 20.0
 # ---------------------------------------------------------------------------------------
 
 SERVERS: dict[str, list[str | Path]] = {
-    "gunicorn-sync": [SCRIPTS / "gunicorn", "--bind=127.0.0.1:0", "--worker-class=sync", "served_app"],
-    "gunicorn-gthread": [SCRIPTS / "gunicorn", "--bind=127.0.0.1:0", "--worker-class=gthread", "served_app"],
-    "waitress": [SCRIPTS / "waitress-serve", "--listen=127.0.0.1:0", "served_app:application"],
-    "uwsgi": [SCRIPTS / "uwsgi", "--http-socket=127.0.0.1:0", "--wsgi=served_app", "--need-app"],
-    "granian": [SCRIPTS / "granian", "--interface=wsgi", "--port={kept}", "served_app:application"],
-    "cheroot": [sys.executable, "served_app.py", "cheroot"],
-    "werkzeug": [sys.executable, "served_app.py", "werkzeug"],
-    "wsgiref": [sys.executable, "served_app.py", "wsgiref"],
+    "gunicorn-sync": [SCRIPTS / "gunicorn", "--bind=127.0.0.1:0", "--worker-class=sync", "{app}"],
+    "gunicorn-gthread": [SCRIPTS / "gunicorn", "--bind=127.0.0.1:0", "--worker-class=gthread", "{app}"],
+    "waitress": [SCRIPTS / "waitress-serve", "--listen=127.0.0.1:0", "{app}:application"],
+    "uwsgi": [SCRIPTS / "uwsgi", "--http-socket=127.0.0.1:0", "--wsgi={app}", "--need-app"],
+    "granian": [SCRIPTS / "granian", "--interface=wsgi", "--port={kept}", "{app}:application"],
+    "cheroot": [sys.executable, "served_app.py", "cheroot", "{app}"],
+    "werkzeug": [sys.executable, "served_app.py", "werkzeug", "{app}"],
+    "wsgiref": [sys.executable, "served_app.py", "wsgiref", "{app}"],
 }
 
 
@@ -56,21 +56,32 @@ def kept_port() -> Iterator[int]:
 
 
 @contextmanager
-def running(name: str, log: Path) -> Iterator[int]:
+def running(name: str, log: Path, app: str = "served_app") -> Iterator[int]:
+    """Start a server for the module *app*, and yield its port."""
+    with kept_port() as kept:
+        command = [str(argument).format(kept=kept, app=app) for argument in SERVERS[name]]
+        with serving(command, HERE, log, kept if name == "granian" else None) as port:
+            yield port
+
+
+@contextmanager
+def serving(
+    command: Sequence[str | Path], folder: Path, log: Path, port: int | None = None, **environ: str
+) -> Iterator[int]:
     """Start a server, yield its port once somebody listens there, and kill it with all its workers."""
-    with kept_port() as kept, log.open("wb") as output:
+    with log.open("wb") as output:
         process = subprocess.Popen(
-            [str(argument).format(kept=kept) for argument in SERVERS[name]],
-            cwd=HERE,
+            command,
+            cwd=folder,
             # newer gunicorns keep a control socket at home, and two of them would fight for it
-            env={**os.environ, "HOME": str(log.parent)},
+            env={**os.environ, "HOME": str(log.parent), **environ},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
         try:
-            yield await_port(process, log, kept if name == "granian" else None)
+            yield await_port(process, log, port)
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -1,0 +1,125 @@
+"""Requests, answers and responses: https://fetch.spec.whatwg.org/#http, as far as a script's ``fetch()`` needs them."""
+
+from __future__ import annotations
+
+import json as json_module
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from werkzeug.datastructures import Headers
+
+from .. import fetch as words
+from .urls import URL, same_site
+
+Credentials = Literal["omit", "same-origin", "include"]
+Redirect = Literal["follow", "error", "manual"]
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request that left the browser, and what came back."""
+
+    preflight: bool
+    method: str
+    url: str
+    """Without fragment."""
+    request_headers: Headers
+    """All that was sent, the browser's own headers too."""
+    status: int
+    """0 if nothing came back."""
+    response_headers: Headers
+    """All that came back, also what a script may not read."""
+    data: bytes = b""
+    refusal: str = ""
+    """Why the server refused, as ``"<reason>; <sentence>"``, if it is an app in this process that says so to tests:
+    the last line of the list in its environ at ``flask_preflight.refusals``."""
+
+
+@dataclass(frozen=True)
+class Response:
+    """What the script gets: https://fetch.spec.whatwg.org/#response-class."""
+
+    status: int
+    """0 for the type ``opaqueredirect``."""
+    headers: Headers
+    """Only what the script may read; the values of repeated headers are joined by a comma and a space."""
+    data: bytes
+    url: str
+    """Where the response came from, after all redirects, without fragment."""
+    redirected: bool
+    type: Literal["basic", "cors", "opaqueredirect"]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is within 200-299."""
+        return self.status in words.OK_STATUSES
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8, as ``text()`` reads it, whatever the ``Content-Type`` says."""
+        return self.data.decode("utf-8-sig", "replace")
+
+    @property
+    def json(self) -> Any:
+        """The body read as JSON, whatever the ``Content-Type`` says. ``ValueError`` if it is none."""
+        return json_module.loads(self.text)
+
+
+# https://fetch.spec.whatwg.org/#concept-request
+@dataclass
+class Request:
+    """What a script asked for, as redirects change it."""
+
+    origin: str
+    """The page's."""
+    urls: list[URL]
+    """The URL list: one more for each redirect."""
+    method: str
+    headers: list[tuple[str, str]]
+    credentials: Credentials
+    redirect: Redirect
+    body: bytes | None = None
+    tainting: Literal["basic", "cors"] = "basic"
+
+    @property
+    def url(self) -> URL:
+        return self.urls[-1]
+
+    def has_header(self, name: str) -> bool:
+        return any(header.lower() == name for header, _ in self.headers)
+
+    # https://fetch.spec.whatwg.org/#cors-unsafe-request-header-names
+    def unsafe_names(self) -> list[str]:
+        unsafe, maybe_unsafe, size = set[str](), set[str](), 0
+        for name, value in self.headers:
+            if words.is_safelisted_request_header(name, value):
+                maybe_unsafe.add(name.lower())
+                size += len(value)
+            else:
+                unsafe.add(name.lower())
+        return sorted(unsafe | maybe_unsafe if size > words.SAFELISTED_VALUES_LENGTH else unsafe)
+
+    # https://fetch.spec.whatwg.org/#http-network-or-cache-fetch, "Let includeCredentials be true if"
+    def includes_credentials(self) -> bool:
+        same_origin = self.credentials == "same-origin" and self.tainting == "basic"
+        return same_origin or self.credentials == "include"
+
+    # https://fetch.spec.whatwg.org/#concept-request-tainted-origin
+    def redirect_taint(self) -> Literal["same-origin", "same-site", "cross-site"]:
+        hops = [
+            (here.origin, there.origin)
+            for here, there in zip(self.urls, self.urls[1:], strict=False)
+            if self.origin != here.origin != there.origin
+        ]
+        if any(not same_site(here, there) and not same_site(here, self.origin) for here, there in hops):
+            return "cross-site"
+        return "same-site" if hops else "same-origin"
+
+    # https://fetch.spec.whatwg.org/#serializing-a-request-origin
+    def serialized_origin(self) -> str:
+        return self.origin if self.redirect_taint() == "same-origin" else words.NULL_ORIGIN
+
+    # https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#name-same-site-requests
+    # (The Fetch standard's own "determine the same-site mode" looks at the redirects only.)
+    def is_same_site(self) -> bool:
+        return same_site(self.origin, self.url.origin) and self.redirect_taint() != "cross-site"

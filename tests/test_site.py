@@ -1,0 +1,106 @@
+"""The site in a browser: nothing is cut off, on a phone too, and the search leads first to the page that helps."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+from urllib.parse import quote
+
+import pytest
+from doc_programs import ROOT
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.wait import WebDriverWait
+
+# The site is built first, which takes its time where much else runs.
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+PATIENCE = 30.0  # seconds; a bound, not a wait
+PAGES = [page.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for page in (ROOT / "docs").rglob("*.md")]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-q", "-d", str(folder / "doctrees"), str(ROOT / "docs"), str(folder)]
+    subprocess.run(command, check=True, timeout=250)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Chrome]:
+    options = ChromeOptions()
+    for argument in ("--headless", "--no-sandbox", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    driver = Chrome(options, Service(shutil.which("chromedriver")))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+# What is wider than it is shown. Code keeps its lines and can be scrolled; the rest is to be read.
+CUT_OFF = """
+const read = "pre:where(.highlight-none *, .highlight-sh *, .highlight-text *), h1, h2, h3, h4, li, p, td";
+const texts = document.querySelectorAll(read);
+const cut = [...texts].filter((text) => text.scrollWidth > text.clientWidth && text.clientWidth > 0);
+const page = document.documentElement;
+return [...cut.map((text) => text.textContent.slice(0, 80)), ...(page.scrollWidth > innerWidth ? ["the page"] : [])];
+"""
+
+
+def test_nothing_is_cut_off(site: Path, chromium: Chrome) -> None:
+    cut = {}
+    for page in PAGES:
+        chromium.get((site / page).as_uri())
+        for width in (1280, 390):
+            metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+            chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+            cut[page, width] = chromium.execute_script(CUT_OFF)
+    assert {place: texts for place, texts in cut.items() if texts} == {}
+
+
+FOUND = """
+const done = /finished|did not match/.test(document.querySelector("#search-results")?.innerText ?? "");
+return done && [...document.querySelectorAll("ul.search li a")].map((link) => link.getAttribute("href"));
+"""
+
+
+def search(chromium: Chrome, site: Path, query: str) -> list[str]:
+    """Where the results lead, the best first."""
+    chromium.get(f"{(site / 'search.html').as_uri()}?q={quote(query)}")
+    found = WebDriverWait(chromium, PATIENCE).until(lambda driver: driver.execute_script(FOUND))
+    return [link.partition("?")[0] for link in cast("list[str]", found)]
+
+
+@pytest.mark.parametrize(
+    ("query", "best"),
+    [
+        ("CORS: preflight request failed", "refusals.html#cors-preflight-request-failed"),
+        ("CORS preflight request failed", "refusals.html"),
+        ("Network Error", "messages.html"),
+        (
+            "No 'Access-Control-Allow-Origin' header is present on the requested resource",
+            "messages.html#allow-origin-missing",
+        ),
+        ("Redirect is not allowed for a preflight request", "messages.html#preflight-redirect"),
+        ("Vite", "front-ends.html"),
+        ("React", "front-ends.html"),
+        ("axios", "front-ends.html"),
+        ("Vercel", "front-ends.html"),
+        ("Content-Disposition", "front-ends.html"),
+        ("environment variable", "flask.html#environment-variables"),
+        ("Sentry", "logs.html#sentry"),
+        ("gunicorn", "logs.html"),
+        ("logging", "logs.html"),
+        ("metrics", "metrics.html"),
+        ("Prometheus", "metrics.html#prometheus"),
+        ("flask-cors", "coming-from/flask-cors.html"),
+    ],
+)
+def test_the_search_leads_to_the_page_that_helps(query: str, best: str, site: Path, chromium: Chrome) -> None:
+    assert search(chromium, site, query)[0] == best
