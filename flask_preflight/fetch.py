@@ -2,7 +2,7 @@
 
 Data and grammar only, no decisions; each item stands under the section that defines it.
 The server's side (:mod:`~flask_preflight.engine`) and the browser's side
-(:mod:`~flask_preflight.browser`) share this file and nothing else.
+(:mod:`~flask_preflight.browser`) share this file and :mod:`~flask_preflight.hosts`, and nothing else.
 """
 
 from __future__ import annotations
@@ -101,19 +101,6 @@ def split_outside_quotes(value: str) -> list[str]:
     commas = [piece.start() for piece in re.finditer(_PIECE, value) if piece[1] is None]
     starts = [0, *(comma + 1 for comma in commas)]
     return [value[a:b].strip(TAB_OR_SPACE) for a, b in zip(starts, [*commas, len(value)], strict=True)]
-
-
-def serialize_ipv6(address: int) -> str:
-    """The 128 bits of *address* as URLs and origins spell them: https://url.spec.whatwg.org/#concept-ipv6-serializer
-
-    No IPv4 is embedded; ``str(IPv6Address(address))`` does that, depending on the version of Python.
-    """
-    text = ":".join(f"{address >> shift & 0xFFFF:x}" for shift in range(112, -1, -16))
-    zeros = max(re.finditer(r"\b0(?::0)+\b", text), key=lambda run: len(run[0]), default=None)
-    if zeros is None:
-        return text
-    # `max` keeps the first of the longest runs, as the standard asks
-    return f"{text[: zeros.start()].rstrip(':')}::{text[zeros.end() :].lstrip(':')}"
 
 
 # ---------------------------------------------------------------------------------------

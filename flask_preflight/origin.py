@@ -14,10 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import cache
-from ipaddress import IPv6Address
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final, overload
 
 from flask_preflight import fetch
+from flask_preflight.hosts import ENDS_IN_NUMBER, parse_ipv6
 
 # https://url.spec.whatwg.org/#special-scheme, without "file", whose origins are opaque
 DEFAULT_PORTS: Final = {"ftp": "21", "http": "80", "https": "443", "ws": "80", "wss": "443"}
@@ -35,8 +35,6 @@ _ORIGIN = re.compile(
 )
 _LABEL = r"[a-z0-9_-]{1,63}"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
-# https://url.spec.whatwg.org/#ends-in-a-number-checker: such a host is an IPv4 address, or it is invalid
-ENDS_IN_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 
@@ -107,20 +105,12 @@ def _is_canonical(origin: Origin) -> bool:
     if scheme == "file" or (port and (port == DEFAULT_PORTS.get(scheme) or int(port) > 65535)):
         return False
     if host.startswith("["):
-        return host == canonical_ipv6(host)
+        return host == parse_ipv6(host)
     if scheme not in DEFAULT_PORTS:  # an opaque host, or an empty one, which can have no port
         return bool(host) or not port
     if ENDS_IN_NUMBER.fullmatch(host):
         return _IPV4.fullmatch(host) is not None
     return _DOMAIN.fullmatch(host) is not None and len(host.removesuffix(".")) <= _MAX_DOMAIN_LENGTH
-
-
-def canonical_ipv6(host: str) -> str | None:
-    """*host*, an IPv6 address in brackets, as the URL standard spells it; ``None`` if it is none."""
-    try:
-        return f"[{fetch.serialize_ipv6(int(IPv6Address(host[1:-1])))}]" if "%" not in host else None
-    except ValueError:
-        return None
 
 
 class Pattern(NamedTuple):

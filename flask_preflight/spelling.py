@@ -7,19 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from ipaddress import IPv4Address
 from typing import Final, NamedTuple
 
 from flask_preflight import fetch
-from flask_preflight.origin import (
-    DEFAULT_PORTS,
-    ENDS_IN_NUMBER,
-    MAX_ORIGIN_LENGTH,
-    Origin,
-    canonical_ipv6,
-    parse_origin,
-    parse_pattern,
-)
+from flask_preflight.hosts import ENDS_IN_NUMBER, parse_host, parse_ipv6
+from flask_preflight.origin import DEFAULT_PORTS, MAX_ORIGIN_LENGTH, Origin, parse_origin, parse_pattern
 from flask_preflight.problems import Flaw, make_flaw, show_items
 
 
@@ -213,7 +205,7 @@ def _correct(parts: _Parts) -> str | None:
     if scheme in _HTTP and host.startswith("*"):
         host = re.sub(r"^\*[*.]*", "*.", host)
     wildcard = "*." if host.startswith("*.") else ""
-    host = _correct_host(host.removeprefix("*.")) or ""
+    host = _correct_host(scheme, host.removeprefix("*.")) or ""
     corrected = f"{scheme}://{wildcard}{host}{port}"
     return corrected if host and is_allowed_origin(corrected) else None
 
@@ -238,41 +230,9 @@ def _guess_scheme(host: str, port: str) -> str:
     return "http" if is_machine else ""
 
 
-def _correct_host(host: str) -> str | None:
-    """*host* as the host parser and serializer give it: https://url.spec.whatwg.org/#host-parsing"""
-    if not host.isascii():
-        host = _punycode(host)
-    host = host.lower()
-    if host.startswith("["):
-        return canonical_ipv6(host)
-    return _correct_ipv4(host) if ENDS_IN_NUMBER.fullmatch(host) else host
-
-
-def _punycode(host: str) -> str:
-    import idna  # its tables take long to import, and only a misspelled origin needs them
-
-    try:
-        return idna.encode(host, uts46=True).decode()
-    except UnicodeError:
-        return host
-
-
-def _correct_ipv4(host: str) -> str | None:
-    """https://url.spec.whatwg.org/#concept-ipv4-parser"""
-    try:
-        numbers = [_parse_ipv4_number(part) for part in host.removesuffix(".").split(".")]
-        *octets, last = numbers
-        value = last + sum(octet << 8 * (3 - index) for index, octet in enumerate(octets))
-        fits = len(numbers) <= 4 and all(octet <= 255 for octet in octets) and last < 256 ** (5 - len(numbers))
-        return str(IPv4Address(value)) if fits else None
-    except ValueError:
-        return None
-
-
-def _parse_ipv4_number(part: str) -> int:
-    """https://url.spec.whatwg.org/#ipv4-number-parser"""
-    if not (part.isascii() and part.isalnum()):  # `int` would also take underscores and digits of other scripts
-        raise ValueError(part)
-    if part.startswith("0x"):
-        return int(part[2:] or "0", 16)
-    return int(part, 8 if part.startswith("0") else 10)
+def _correct_host(scheme: str, host: str) -> str | None:
+    """*host* as browsers write it. Outside the special schemes it is opaque, and only its case can be corrected."""
+    if scheme in DEFAULT_PORTS:
+        corrected = parse_host(host)
+        return corrected if corrected and "*" not in corrected else None  # "%2a." was not meant as "*."
+    return parse_ipv6(host) if host.startswith("[") else host.lower()

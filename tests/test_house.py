@@ -23,9 +23,10 @@ PACKAGE = Path(flask_preflight.__file__).parent
 LAYERS = {
     # the protocol
     "fetch": ("", ""),
+    "hosts": ("", "idna"),
     "problems": ("", ""),
-    "origin": ("fetch", "publicsuffixlist"),
-    "spelling": ("fetch problems origin", "idna"),
+    "origin": ("fetch hosts", "publicsuffixlist"),
+    "spelling": ("fetch hosts problems origin", ""),
     "checks": ("fetch problems origin spelling", ""),
     "calls": ("problems spelling checks", ""),
     "policy": ("fetch problems origin checks calls", ""),
@@ -44,9 +45,9 @@ LAYERS = {
     "state": ("problems checks policy journal marks routes config", "flask publicsuffixlist"),
     "layer": ("problems policy engine explain responses journal wsgi routes door state", "flask werkzeug"),
     "extension": ("problems checks calls policy config state layer", "flask"),
-    # The judge of the tests knows only the standard's words, and nothing of what it judges.
+    # The judge of the tests knows only the standards' words and hosts, and nothing of what it judges.
     "browser/text": ("", ""),
-    "browser/urls": ("fetch browser/text", "werkzeug"),
+    "browser/urls": ("fetch hosts browser/text", ""),
     "browser/cookies": ("browser/urls", ""),
     "browser/transport": ("fetch browser/urls", "werkzeug"),
     "browser/http1": ("fetch browser/text browser/transport", "werkzeug"),

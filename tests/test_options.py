@@ -120,6 +120,29 @@ def test_urls_that_handle_options_themselves_keep_their_handler(url: str, own: s
     assert plain_options(app, path) == (200, None, "own")
 
 
+@pytest.mark.parametrize(
+    ("marked", "own"),
+    [
+        pytest.param({"rule": "/x"}, {"rule": "/y"}, id="paths"),
+        pytest.param({"rule": "/x"}, {"rule": "/<x>"}, id="with and without a variable"),
+        pytest.param({"rule": "/<x>/a"}, {"rule": "/<x>/b"}, id="paths around a variable"),
+        pytest.param({"rule": "/<x>"}, {"rule": "/<int:x>"}, id="converters"),
+        pytest.param({"rule": "/x", "subdomain": "a"}, {"rule": "/x", "subdomain": "b"}, id="subdomains"),
+        pytest.param({"rule": "/x", "host": "a.com"}, {"rule": "/x", "host": "b.com"}, id="hosts"),
+    ],
+)
+def test_handlers_of_other_urls_do_not_count(marked: dict[str, str], own: dict[str, str]) -> None:
+    app = no_automatic_options()
+    app.url_map.host_matching = "host" in marked
+    app.add_url_rule(**marked, endpoint="marked", view_func=cors_route(lambda **_: ""), methods=["PUT"])  # type: ignore[arg-type]
+    app.add_url_rule(**own, endpoint="own", view_func=options, methods=["OPTIONS"])  # type: ignore[arg-type]
+    Preflight(app).verify(app)
+    assert {rule.endpoint: rule.methods for rule in app.url_map.iter_rules()} == {
+        "marked": {"PUT", "OPTIONS"},
+        "own": {"OPTIONS"},
+    }
+
+
 def test_a_view_that_handles_options_itself_keeps_its_handler() -> None:
     class Data(MethodView):
         @cors_route

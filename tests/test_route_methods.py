@@ -71,10 +71,18 @@ def test_head_in_another_case_has_the_policy_of_get() -> None:
         def get(self) -> str:
             return ""
 
+    class Exempt(MethodView):
+        @cors_exempt
+        def get(self) -> str:
+            return ""
+
     app = new_app()
     app.add_url_rule("/folder/", view_func=Data.as_view("data"))
+    app.add_url_rule("/exempt/", view_func=Exempt.as_view("exempt"))
     for path, status in (("/folder/", 200), ("/folder", 308)):
         assert send(app, "hEAD", path)[:2] == (status, readable(expose="X-Get"))
+        assert preflight(app, "hEAD", path) == REFUSED
+    assert send(app, "hEAD", "/exempt/") == preflight(app, "hEAD", "/exempt/") == Answer(200, {}, "")
 
 
 def test_a_rule_names_only_methods_whose_views_have_an_equal_policy() -> None:

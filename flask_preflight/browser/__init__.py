@@ -10,15 +10,15 @@ package's policies: any WSGI app can stand behind it, or, with :class:`LiveTrans
 
 Not modelled: every cache but that of preflights, ``mode: "no-cors"``, content codings, mixed content, blocked
 ports, service workers, HTTP authentication by the browser, and what engines do to third-party cookies beyond
-``SameSite``. URLs are read by the standard library and Werkzeug, bodies are read to their end.
+``SameSite``. Bodies are read to their end.
 """
 
 # The rules of this folder:
 # - A file imports only files above it: text, urls, cookies, transport, http1, live, records, messages, checks, cache,
 #   vary, model.
 #   Read them in this order, or start with model, which is the Fetch standard's algorithm.
-# - Of the rest of the package it uses the standard's words, `fetch`, and nothing else: the judge must not share an
-#   error with what it judges.
+# - Of the rest of the package it uses the Fetch standard's words, `fetch`, and the URL standard's hosts, `hosts`, and
+#   nothing else: the judge must not share an error with what it judges.
 # - Each algorithm stands under the link to its section of the standard.
 # - urls, cookies, transport, http1 and live take and return plain values. They know nothing of requests and pages.
 

@@ -9,7 +9,7 @@ from werkzeug.datastructures import Headers
 from .. import fetch as words
 from .messages import Step, block
 from .records import Exchange, Request, Response
-from .urls import HTTP_SCHEMES, URL, parse_url
+from .urls import HTTP_SCHEMES, URL, parse_location
 
 
 # https://fetch.spec.whatwg.org/#cors-check
@@ -122,9 +122,10 @@ def redirect_location(request: Request, exchange: Exchange) -> URL | None:
     try:
         if len(values) > 1:
             raise ValueError("several values")
-        return parse_url(values[0], str(request.url))
+        location = parse_location(values[0], request.url)
     except ValueError:
         block(Step.REDIRECT_LOCATION, request, exchange, location=", ".join(values))
+    return location if location.fragment is not None else location._replace(fragment=request.url.fragment)
 
 
 _MAX_REDIRECTS = 20
@@ -146,11 +147,12 @@ def check_redirect(request: Request, exchange: Exchange, location: URL) -> None:
 def filtered(request: Request, exchange: Exchange) -> Response:
     """What the script may see of the last answer."""
     redirected = len(request.urls) > 1
+    url = request.url._replace(fragment=None).href
     if request.redirect == "manual" and exchange.status in words.REDIRECT_STATUSES:
-        return Response(0, Headers(), b"", exchange.url, redirected, "opaqueredirect")
+        return Response(0, Headers(), b"", url, redirected, "opaqueredirect")
     has_body = request.method != "HEAD" and exchange.status not in words.NULL_BODY_STATUSES
     data = exchange.data if has_body else b""
-    return Response(exchange.status, _readable(request, exchange), data, exchange.url, redirected, request.tainting)
+    return Response(exchange.status, _readable(request, exchange), data, url, redirected, request.tainting)
 
 
 def _readable(request: Request, exchange: Exchange) -> Headers:

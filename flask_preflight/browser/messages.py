@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from .. import fetch as words
 from .records import Exchange, Request
 from .text import MOST_CHARACTERS, shown
-from .urls import parse_url
+from .urls import parse_location, parse_url
 
 
 class Step(Enum):
@@ -421,7 +421,7 @@ def _webkit_frame(step: Step, exchange: Exchange, facts: Mapping[str, str], reas
     if location is None or exchange.status not in words.REDIRECT_STATUSES or has_own_words:
         return reason
     with suppress(ValueError):
-        goal = parse_url(location, exchange.url)
+        goal = parse_location(location, parse_url(exchange.url))
         location = str(goal) if goal.host else location
     return f"Cross-origin redirection to {shown(location)} denied by Cross-Origin Resource Sharing policy: {reason}"
 

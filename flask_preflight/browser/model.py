@@ -202,7 +202,7 @@ def _transport(app: WSGIApplication | Mapping[str, WSGIApplication] | None, tran
 
 
 def _script_url(text: str, origin: str) -> URL:
-    base = None if origin == words.NULL_ORIGIN else f"{origin}/"
+    base = None if origin == words.NULL_ORIGIN else parse_url(f"{origin}/")
     try:
         url = parse_url(text, base)
     except ValueError as error:
