@@ -22,7 +22,7 @@ from flask_preflight.engine import (
     allows_method,
 )
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origin, Origins, parse_origin, parse_pattern
-from flask_preflight.policy import Policy
+from flask_preflight.policy import NotABool, Policy
 from flask_preflight.problems import PolicyError
 
 REFUSED_HEADER: Final = "CORS-Refused"
@@ -69,7 +69,7 @@ def explain(policy: Policy, facts: RequestFacts, decision: Decision, place: Plac
         return ""
     text = _TEXTS[decision.reason](_Refusal(policy.broad or policy, facts, decision, place, policy.methods))
     if not place.is_routed:
-        text = f"No route of the app matches this URL, so the app-wide policy decides. {text}"
+        text = f"Check the URL first: no route of the app matches it, so the app-wide policy decides. {text}"
     return "".join(character if " " <= character <= "~" else ascii(character)[1:-1] for character in text)
 
 
@@ -220,24 +220,34 @@ def _origin_not_allowed(it: _Refusal) -> str:
         text = f"The origin {escape(it.origin)} is not in allow_origins."
     near = nearest_origin(it.policy, it.origin)
     if near:
-        text += f" The nearest allowed origin is {near[0]!r}. It differs in {near[1]}."
-    if near and near[1] == "the host":
-        text += " To browsers, localhost, 127.0.0.1 and [::1] are different hosts."
+        text += f" The nearest allowed origin is {near[0]!r}. {_WORDS.get(near[1], f'It differs in {near[1]}.')}"
     return f"{text} {it.advise_adding('If the page is yours,', 'allow_origins', [it.origin], allowed)}"
+
+
+_WORDS: Final = {
+    "the host": "It differs in the host: to browsers, localhost, 127.0.0.1 and [::1] are different hosts.",
+    "the missing subdomain": "It covers the subdomains, and not the domain itself.",
+}
 
 
 def _origin_null(it: _Refusal) -> str:
     allowed, served = it.policy.allow_origins, "http://localhost:8000"
-    listed = (origin for origin in allowed if origin != served) if isinstance(allowed, Origins) else ()
-    advice = it.advise_adding("allow its origin:", "allow_origins", [served], listed)
+    if callable(allowed):
+        advice = f". Let the callable in allow_origins allow {served!r}."
+    elif it.policy.allows_origin(served):
+        advice = ", which is allowed already."
+    else:
+        advice = f". {it.advise_adding('To allow that,', 'allow_origins', [served], allowed)}"
     return (
         "The origin is 'null'. Browsers send that for pages opened from a disk, for sandboxed frames and data: URLs,"
-        " and after a redirect to another origin. Open the page from a web server, such as python -m http.server 8000,"
-        f" and {'let the callable in allow_origins allow its origin.' if callable(allowed) else advice}"
+        " and after a redirect to another origin. Serve the page from a web server, such as python -m http.server 8000,"
+        f" and open it at {served}{advice}"
     )
 
 
 def _origin_check_failed(it: _Refusal) -> str:
+    if isinstance(it.decision.error, NotABool):
+        return f"The callable in {it.decision.error}: return True or False."
     error = describe_error(it.decision.error)
     needs_request = "outside of request context" in error
     hint = " flask.request is not available in it: use its second argument, the WSGI environ." if needs_request else ""
@@ -245,13 +255,14 @@ def _origin_check_failed(it: _Refusal) -> str:
 
 
 def _method_not_allowed(it: _Refusal) -> str:
+    method = it.method.upper()
+    if _is_in_wrong_case(it.method) and (method in it.routed_methods or allows_method(it.policy, method)):
+        return f"The method {it.method!r} is not {method!r}. {_in_fetch(method)} The server needs no change."
     names = [name for name in it.policy.methods if name != "HEAD" or "GET" not in it.policy.methods]
-    method = it.method.upper() if _is_in_wrong_case(it.method) else it.method
-    hint = (
-        "" if allows_method(it.policy, method) else it.advise_adding("To allow it,", "allow_methods", [method], names)
-    )
-    if method != it.method:
-        hint = f"Methods are case-sensitive: write {method!r} in the page's fetch(). {hint}".rstrip()
+    if _is_in_wrong_case(it.method):
+        hint = f"{_in_fetch(method)} {it.advise_adding('To allow it,', 'allow_methods', [method], names)}"
+    else:
+        hint = it.advise_adding("To allow it,", "allow_methods", [it.method], names)
     allowed = _list_or_nothing(it.policy.methods)
     if it.policy.allow_methods is None:
         return f"The method {escape(it.method)} is not one of {allowed}, and allow_methods is not set. {hint}"
@@ -263,10 +274,14 @@ def _is_in_wrong_case(method: str) -> bool:
     return method != method.upper() and method.upper() in {*fetch.NORMALIZED_METHODS, "PATCH"}
 
 
+def _in_fetch(method: str) -> str:
+    return f"Methods are case-sensitive: write {method!r} in the page's fetch()."
+
+
 def _method_not_routed(it: _Refusal) -> str:
     there = tuple(name for name in it.routed_methods if name != "OPTIONS")
     if _is_in_wrong_case(it.method) and it.method.upper() in there:
-        hint = f"Methods are case-sensitive: write {it.method.upper()!r} in the page's fetch()."
+        hint = _in_fetch(it.method.upper())
     elif it.place.rule == NO_ROUTE:  # a converter of the app's own has said so
         hint = "To handle it, let its route allow it."
     else:

@@ -44,7 +44,8 @@ _MOST_WRAPPERS: Final = 100
 class Mark:
     """Changes to the inherited policy. ``None`` means that CORS is left to the view itself.
 
-    *module* is the module that the decorator stands in. *is_reached* is whether a rule of some app has led to the mark.
+    *module* is the module that the decorator stands in, *written_at* is its file and line. *is_reached* is whether a
+    rule of some app has led to the mark.
     """
 
     def __init__(self, changes: PolicyChanges | None, decorator: str) -> None:
@@ -53,7 +54,7 @@ class Mark:
         self.module: str = frame.f_globals.get("__name__", "")
         self.is_reached = False
         self._decorator = decorator
-        self._place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        self.written_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         self._target: Callable[[], object] = lambda: None
         _all_marks[id(self)] = self
 
@@ -65,14 +66,15 @@ class Mark:
     def describe(self) -> str:
         """Which decorator it is, and on what."""
         target = self._target()
-        name = getattr(target, "__qualname__", None) or getattr(target, "name", "")
+        view_class = getattr(target, "view_class", None)  # of what `as_view` has returned
+        name = getattr(view_class or target, "__qualname__", None) or getattr(target, "name", "")
         return f"{self._decorator} on {name}" if name else self._decorator
 
     @property
     def place(self) -> str:
         """``file:line`` of the marked function or class, else of the decorator."""
         target = self._target()
-        return place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self._place
+        return place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self.written_at
 
 
 # They go with the marked objects.

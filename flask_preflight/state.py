@@ -98,7 +98,7 @@ class AppState:
         """What to write for *field* of a view with *marks*, and where: in the innermost place that sets it."""
         for mark in reversed([*marks]):
             if mark.changes is not None and field in mark.changes:
-                return field, _relative(f"{mark.describe()} at {mark.place}")
+                return field, _relative(f"{mark.describe()} at {mark.written_at}")
         version = self.version()
         if any(field in changes for changes in version.reconfigured):
             return field, "preflight.reconfigure(...)"

@@ -79,7 +79,7 @@ MISTAKES: Final[dict[str, Mistake]] = {
     ),
     "host": Mistake(
         Reason.ORIGIN_NOT_ALLOWED,
-        "To browsers, localhost, 127.0.0.1 and [::1] are different hosts.",
+        "to browsers, localhost, 127.0.0.1 and [::1] are different hosts.",
         lambda page: {"allow_origins": [other_host(page)]},
     ),
     "port": Mistake(
@@ -133,7 +133,7 @@ MISTAKES: Final[dict[str, Mistake]] = {
     ),
     "no route": Mistake(
         Reason.HEADERS_NOT_ALLOWED,
-        "No route of the app matches this URL",
+        "Check the URL first: no route of the app matches it",
         path="/dta",
         headers={"X-Request-Id": "1"},
         view={"allow_headers": ["X-Request-Id"]},
@@ -230,4 +230,4 @@ def followed(mistake: Mistake, page: str, explanation: str) -> tuple[Flask, str]
         changed["Preflight"]["allow_origins"] = mends
     also = re.search(r"add a view with @app\.route\('/data', methods=\['(\w+)'\]\)", explanation)
     app = app_of(mistake, page, app_wide=changed["Preflight"], view=changed["cors_route"], also=also[1] if also else "")
-    return app, SERVED if "Open the page from a web server" in explanation else page
+    return app, SERVED if "Serve the page from a web server" in explanation else page

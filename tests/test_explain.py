@@ -86,9 +86,79 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         preflight(origin="null"),
         Reason.ORIGIN_NULL,
         "The origin is 'null'. Browsers send that for pages opened from a disk, for sandboxed frames and"
-        " data: URLs, and after a redirect to another origin. Open the page from a web server, such as python"
-        " -m http.server 8000, and allow its origin: write allow_origins=['http://localhost:3000',"
-        " 'https://*.example.com', 'https://frontend.com', 'http://localhost:8000'] in the Policy.",
+        " data: URLs, and after a redirect to another origin. Serve the page from a web server, such as python"
+        " -m http.server 8000, and open it at http://localhost:8000. To allow that, write"
+        " allow_origins=['http://localhost:3000', 'https://*.example.com', 'https://frontend.com',"
+        " 'http://localhost:8000'] in the Policy.",
+    ),
+    "null, where the page could be served": (
+        Policy(allow_origins=["http://localhost:*"]),
+        preflight(origin="null"),
+        Reason.ORIGIN_NULL,
+        "The origin is 'null'. Browsers send that for pages opened from a disk, for sandboxed frames and"
+        " data: URLs, and after a redirect to another origin. Serve the page from a web server, such as python"
+        " -m http.server 8000, and open it at http://localhost:8000, which is allowed already.",
+    ),
+    "null, for a callable": (
+        Policy(allow_origins=refuses),
+        preflight(origin="null"),
+        Reason.ORIGIN_NULL,
+        "The origin is 'null'. Browsers send that for pages opened from a disk, for sandboxed frames and"
+        " data: URLs, and after a redirect to another origin. Serve the page from a web server, such as python"
+        " -m http.server 8000, and open it at http://localhost:8000. Let the callable in allow_origins allow"
+        " 'http://localhost:8000'.",
+    ),
+    "the domain of a pattern": (
+        Policy(allow_origins=["https://*.example.com"]),
+        preflight(origin="https://example.com"),
+        Reason.ORIGIN_NOT_ALLOWED,
+        "The origin 'https://example.com' is not in allow_origins. The nearest allowed origin is"
+        " 'https://*.example.com'. It covers the subdomains, and not the domain itself. If the page is yours,"
+        " write allow_origins=['https://*.example.com', 'https://example.com'] in the Policy.",
+    ),
+    "another name of this machine": (
+        Policy(allow_origins=["http://localhost:3000"]),
+        preflight(origin="http://127.0.0.1:3000"),
+        Reason.ORIGIN_NOT_ALLOWED,
+        "The origin 'http://127.0.0.1:3000' is not in allow_origins. The nearest allowed origin is"
+        " 'http://localhost:3000'. It differs in the host: to browsers, localhost, 127.0.0.1 and [::1] are"
+        " different hosts. If the page is yours, write allow_origins=['http://localhost:3000',"
+        " 'http://127.0.0.1:3000'] in the Policy.",
+    ),
+    "no origin listed": (
+        Policy(),
+        preflight(),
+        Reason.ORIGIN_NOT_ALLOWED,
+        "The origin 'https://frontend.com' is not allowed: allow_origins is empty. If the page is yours,"
+        " write allow_origins=['https://frontend.com'] in the Policy.",
+    ),
+    "method in the wrong case that is not allowed": (
+        Policy(allow_origins=[ORIGIN], allow_methods=["GET"]),
+        preflight("patch"),
+        Reason.METHOD_NOT_ALLOWED,
+        "The method 'patch' is not in allow_methods, which allows GET, HEAD. Methods are case-sensitive:"
+        " write 'PATCH' in the page's fetch(). To allow it, write allow_methods=['GET', 'PATCH'] in the"
+        " Policy.",
+    ),
+    "method, where none is listed": (
+        Policy(allow_origins=[ORIGIN]),
+        preflight("PUT"),
+        Reason.METHOD_NOT_ALLOWED,
+        "The method 'PUT' is not one of GET, HEAD, POST, and allow_methods is not set. To allow it, write"
+        " allow_methods=['GET', 'POST', 'PUT'] in the Policy.",
+    ),
+    "method in the wrong case, of a route": (
+        Policy(allow_origins=[ORIGIN]).narrow(["GET", "PATCH"]),
+        preflight("patch"),
+        Reason.METHOD_NOT_ALLOWED,
+        "The method 'patch' is not 'PATCH'. Methods are case-sensitive: write 'PATCH' in the page's fetch()."
+        " The server needs no change.",
+    ),
+    "callable that returns no bool": (
+        Policy(allow_origins=lambda origin, environ: None),  # type: ignore[arg-type,return-value]
+        preflight(),
+        Reason.ORIGIN_CHECK_FAILED,
+        "The callable in allow_origins returned NoneType, not bool: return True or False.",
     ),
     "malformed origin": (
         POLICY,
@@ -151,8 +221,8 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         POLICY,
         preflight("patch"),
         Reason.METHOD_NOT_ALLOWED,
-        "The method 'patch' is not in allow_methods, which allows GET, HEAD, PATCH. Methods are"
-        " case-sensitive: write 'PATCH' in the page's fetch().",
+        "The method 'patch' is not 'PATCH'. Methods are case-sensitive: write 'PATCH' in the page's fetch()."
+        " The server needs no change.",
     ),
     "over-long headers": (
         POLICY,
@@ -284,7 +354,7 @@ def test_where_no_route_matches_the_sentence_says_so_first() -> None:
     facts = preflight(wanted="x-a")
     decision = negotiate(POLICY, facts)
     sentence = explain(POLICY, facts, decision)
-    expected = f"No route of the app matches this URL, so the app-wide policy decides. {sentence}"
+    expected = f"Check the URL first: no route of the app matches it, so the app-wide policy decides. {sentence}"
     assert explain(POLICY, facts, decision, Place("no route", is_routed=False)) == expected
 
 
@@ -337,13 +407,13 @@ def test_a_request_passes_once_the_advice_is_followed(policy: Policy, facts: Req
         facts = facts._replace(requested_headers=",".join(kept[:11]))
     for method in re.findall(r"case-sensitive: write '(.+?)' in the page's", sentence):
         facts = facts._replace(requested_method=method)
-    if "Open the page from a web server" in sentence:
+    if "Serve the page from a web server" in sentence:
         facts = facts._replace(origin="http://localhost:8000")
     if "and 10 more" in sentence:
         return
     decision = negotiate(policy.override(**written), facts)
-    says_what_to_write = re.search(r"\bwrite [a'@]|Remove", sentence) and "cannot be added" not in sentence
-    assert (decision.outcome is Outcome.PREFLIGHT_GRANTED) == bool(says_what_to_write)
+    advises = bool(re.search(r"\bwrite [a'@]|Remove|allowed already", sentence)) and "cannot be added" not in sentence
+    assert (decision.outcome is Outcome.PREFLIGHT_GRANTED) == advises
 
 
 def test_a_refused_actual_request_is_explained_alike() -> None:

@@ -204,16 +204,16 @@ def test_a_refusal_is_logged_once_for_each_cause(log: pytest.LogCaptureFixture) 
         f" {write}'http://localhost:3001'] {there}",
         "Refused a CORS preflight, origin-not-allowed: 'PUT' '/other/<int:number>'. The origin 'https://0.evil.com' is"
         f" not in allow_origins. {write}'https://0.evil.com'] {there}",
-        "Refused a CORS preflight, origin-not-allowed: 'PUT' no route. No route of the app matches this URL, so the"
-        " app-wide policy decides. The origin 'https://evil.com' is not in"
+        "Refused a CORS preflight, origin-not-allowed: 'PUT' no route. Check the URL first: no route of the app matches"
+        " it, so the app-wide policy decides. The origin 'https://evil.com' is not in"
         f" allow_origins. {write}'https://evil.com'] {there}",
         "Refused a CORS preflight, method-not-routed: 'MADE-UP-0' '/'. This URL has no route for the method"
         " 'MADE-UP-0', only for GET, HEAD, PUT. To handle it, add a view with @app.route('/', methods=['MADE-UP-0']).",
         "Refused a CORS preflight, headers-not-allowed: 'PUT' '/'. The request header 'x-0' is not in allow_headers,"
         " which allows Content-Type. To allow it, write allow_headers=['Content-Type', 'X-0'] in Preflight(...) at"
         " test_flask_log.py.",
-        "Refused a CORS request, origin-not-allowed: 'PUT' no route. No route of the app matches this URL, so the"
-        " app-wide policy decides. The origin 'http://localhost:3001' is not in"
+        "Refused a CORS request, origin-not-allowed: 'PUT' no route. Check the URL first: no route of the app matches"
+        " it, so the app-wide policy decides. The origin 'http://localhost:3001' is not in"
         " allow_origins. The nearest allowed origin is 'http://localhost:3000'. It differs in the port."
         f" {write}'http://localhost:3001'] {there}",
     ]
