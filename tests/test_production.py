@@ -29,6 +29,7 @@ from flask_preflight import (
 )
 from flask_preflight.policy import FIELDS
 from flask_preflight.routes import PolicyTable
+from flask_preflight.state import AppState
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -196,6 +197,7 @@ REFUSED = Answer(
     ],
     b"This CORS preflight is refused.\n",
 )
+OF_PREFLIGHTS = {*Reason} - {Reason.CREDENTIALS_NOT_ALLOWED}
 OF_ROUTES = {Reason.ROUTING_FAILED, Reason.POLICY_INVALID, Reason.METHOD_NOT_ROUTED}
 
 
@@ -213,7 +215,7 @@ def test_all_refused_preflights_get_one_answer(edge: str, level: int, caplog: py
             assert answer == alone, "signals and lists change no answer"
             assert (alone == REFUSED) == bool(reasons), environ
             told.update(reasons)
-    assert told == {*Reason} - {Reason.CREDENTIALS_NOT_ALLOWED} - (set() if "flask" in edge else OF_ROUTES)
+    assert told == OF_PREFLIGHTS - (set() if "flask" in edge else OF_ROUTES)
 
 
 @both_edges
@@ -231,6 +233,20 @@ def test_a_refused_request_gets_what_it_gets_where_nobody_is_allowed(policy: str
             assert alone == ask(app, {**environ, "HTTP_ORIGIN": "https://another.example"})
             count += 1
     assert (count > 0) == (policy != "anybody" or edge != "middleware")
+
+
+@both_edges
+@each_policy
+def test_cookies_change_no_answer(policy: str, edge: str, caplog: pytest.LogCaptureFixture) -> None:
+    """An allowed page learns from its browser that they were in vain, and the developer from the log."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    app = EDGES[edge](POLICIES[policy])
+    told: list[str] = []
+    for environ in REQUESTS:
+        with_cookie = {**environ, "HTTP_COOKIE": "a=1", "flask_preflight.refusals": told}
+        assert ask(app, environ) == ask(app, with_cookie)
+    has_reason = any(line.startswith(Reason.CREDENTIALS_NOT_ALLOWED.value) for line in told)
+    assert has_reason == (policy in {"listed", "routes", "anybody", "callable"})
 
 
 @both_edges
@@ -267,6 +283,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             if hasattr(module, name):
                 watch(module, name)
     watch(PolicyTable, "rule_of")
+    watch(AppState, "setting_of")
     watch(logging.Logger, "makeRecord")
     return done
 

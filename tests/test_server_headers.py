@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from served_refusals import PAGE, POLICY_OF, TEXTS, Unspeakable, application, hello
 from strategies import header_values, methods, origins, policies
 from test_engine import listed
-from test_servers import ANSWER_SECONDS, SERVERS, running
+from test_servers import ANSWER_SECONDS, HERE, SERVERS, running
 
 from flask_preflight import Policy, Preflight, PreflightMiddleware, Reason
 
@@ -83,7 +83,8 @@ def preflight(path: str, origin: str, method: str, headers: str) -> WSGIEnvironm
 
 
 def actual(path: str, origin: str) -> WSGIEnvironment:
-    return {**BASE, "REQUEST_METHOD": "GET", "PATH_INFO": path, "HTTP_HOST": "backend.com", "HTTP_ORIGIN": origin}
+    sent = {"HTTP_HOST": "backend.com", "HTTP_ORIGIN": origin, "HTTP_COOKIE": "a=1"}
+    return {**BASE, **sent, "REQUEST_METHOD": "GET", "PATH_INFO": path}
 
 
 # As servers deliver it, and as no server does
@@ -229,6 +230,7 @@ def spoil(draw: random.Random, values: tuple[bytes, ...]) -> bytes:
 CERTAIN = (
     ("wsgi/", b"https://evil.com", b"PUT", b""),
     ("wsgi/", b"https://evil.com", None, None),
+    ("wsgi/", PAGE.encode(), None, None),
     ("wsgi/", b"null", b"PUT", b""),
     ("wsgi/", PAGE.encode() + b"/", b"PUT", b""),
     ("wsgi/", b"https://" + b"a" * 400, b"PUT", b""),
@@ -260,10 +262,12 @@ def requests(count: int) -> Iterator[bytes]:
 
 
 def message(path: str, origin: bytes, method: bytes | None = None, headers: bytes | None = None) -> bytes:
-    """A preflight for *method*, or else a GET."""
+    """A preflight for *method*, or else a GET with a cookie."""
     start = b"GET" if method is None else b"OPTIONS"
     lines = [b"Host: 127.0.0.1", b"Connection: close", b"Origin: " + origin]
-    if method is not None and headers is not None:
+    if method is None or headers is None:
+        lines.append(b"Cookie: a=1")
+    else:
         lines += [b"Access-Control-Request-Method: " + method, b"Access-Control-Request-Headers: " + headers]
     return b"\r\n".join([start + b" /PREFIX/" + path.encode() + b" HTTP/1.1", *lines, b"", b""])
 
@@ -301,11 +305,14 @@ COUNT = 250
 
 @pytest.mark.servers
 @pytest.mark.parametrize("server", SERVERS)
-def test_the_header_is_well_formed_on_all_servers(port_of: Callable[[str], int], logs: Path, server: str) -> None:
+def test_the_header_is_well_formed_on_all_servers(
+    port_of: Callable[[str], int], logs: Path, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The answer is the one in process. What a server refuses before any app sees it, it refuses all the same.
 
     The log is what the server prints, since none is set up: a warning for each refusal, and the exceptions.
     """
+    monkeypatch.chdir(HERE)  # where the servers run
     port, reasons = port_of(server), set[str]()
     for request in requests(COUNT):
         delivered = send(port, request.replace(b"PREFIX", b"echo"))
