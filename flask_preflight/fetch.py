@@ -242,6 +242,12 @@ def is_safelisted_request_header(name: str, value: str) -> bool:
     return check is not None and len(value) <= _SAFELISTED_VALUE_LENGTH and check(value)
 
 
+# https://fetch.spec.whatwg.org/#no-cors-safelisted-request-header
+def is_no_cors_safelisted_request_header(name: str, value: str) -> bool:
+    """Whether a script may set this header under ``mode: "no-cors"``."""
+    return name.lower() != "range" and is_safelisted_request_header(name, value)
+
+
 def _is_safe_accept(value: str) -> bool:
     return re.search(_UNSAFE_BYTE, value) is None
 

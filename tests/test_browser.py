@@ -403,6 +403,7 @@ def test_referer(origin: str, url: str, referer: str | None) -> None:
         (("https://a/", "GET", {"X-A": "1\r\nX-B: 2"}), {}, "headers: X-A: 1\\r\\nX-B: 2 is not a header"),
         (("https://a/", "GET", {"X-A": "\u20ac"}), {}, "headers: X-A: \\u20ac is not a header"),
         (("https://a/",), {"credentials": "yes"}, "credentials: 'yes' is not one of 'omit', 'same-origin', 'include'"),
+        (("https://a/",), {"mode": "navigate"}, "mode: 'navigate' is not one of 'cors', 'no-cors', 'same-origin'"),
         (("https://a/",), {"redirect": "no"}, "redirect: 'no' is not one of 'follow', 'error', 'manual'"),
         (("https://a/",), {"body": "x"}, "body: GET cannot have one"),
         (("https://a/", "head"), {"json": 1}, "body: HEAD cannot have one"),
@@ -1328,6 +1329,7 @@ def preflight_status(status: str, *headers: tuple[str, str]) -> WSGIApplication:
 
 PROVOKING: Mapping[Step, tuple[Any, dict[str, Any]]] = {
     Step.NO_RESPONSE: ({}, SAFE),
+    Step.SAME_ORIGIN_MODE: (answering(), {"mode": "same-origin"}),
     Step.PREFLIGHT_REDIRECT: (preflight_status("308 Moved", ("Location", f"{DATA}/")), PUT),
     Step.ALLOW_ORIGIN_MISSING: (answering(), SAFE),
     Step.ALLOW_ORIGIN_MULTIPLE: (answering([ALLOW, ALLOW]), SAFE),

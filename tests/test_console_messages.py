@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 from doc_programs import ROOT, parts
 from pages import PAGE, STRANGER
-from test_browser import DATA, PROVOKING, answering, failure, origin, provoked, sections
+from test_browser import DATA, PROVOKING, answering, failure, moved, origin, provoked, sections
 
 from flask_preflight import Policy, PreflightMiddleware
 from flask_preflight.browser import CORSError, Step
@@ -34,8 +34,12 @@ def index(engine: str) -> list[Entry]:
 
 
 def errors() -> list[CORSError]:
-    """One for each step, and the variants of one step that Chromium tells apart."""
-    return [*map(provoked, PROVOKING), failure(answering([origin("frontend.com")]), DATA)]
+    """One for each step, and the variants of a step that an engine tells apart."""
+    return [
+        *map(provoked, PROVOKING),
+        failure(answering([origin("frontend.com")]), DATA),
+        failure(moved(DATA), "/moved", mode="same-origin"),
+    ]
 
 
 @pytest.mark.parametrize("engine", LISTS)

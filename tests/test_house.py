@@ -57,9 +57,11 @@ LAYERS = {
     "browser/checks": ("fetch browser/urls browser/records browser/messages", "werkzeug"),
     "browser/cache": ("fetch browser/urls browser/records", ""),
     "browser/vary": ("fetch browser/text browser/records", "werkzeug"),
+    "browser/headers": ("fetch browser/urls browser/records", ""),
+    "browser/requests": ("fetch browser/text browser/urls browser/records", ""),
     "browser/model": (
-        "fetch browser/text browser/urls browser/cookies browser/transport browser/records browser/messages "
-        "browser/checks browser/cache browser/vary",
+        "fetch browser/urls browser/cookies browser/transport browser/records browser/messages "
+        "browser/checks browser/cache browser/vary browser/headers browser/requests",
         "werkzeug",
     ),
     "browser/__init__": ("browser/live browser/records browser/messages browser/vary browser/model", ""),

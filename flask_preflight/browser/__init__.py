@@ -8,14 +8,14 @@
 This is the client half of the CORS protocol, written from the standards alone. It knows nothing of this
 package's policies: any WSGI app can stand behind it, or, with :class:`LiveTransport`, any HTTP server.
 
-Not modelled: every cache but that of preflights, ``mode: "no-cors"``, content codings, mixed content, blocked
+Not modelled: every cache but that of preflights, content codings, mixed content, blocked
 ports, service workers, HTTP authentication by the browser, and what engines do to third-party cookies beyond
 ``SameSite``. Bodies are read to their end.
 """
 
 # The rules of this folder:
 # - A file imports only files above it: text, urls, cookies, transport, http1, live, records, messages, checks, cache,
-#   vary, model.
+#   vary, headers, requests, model.
 #   Read them in this order, or start with model, which is the Fetch standard's algorithm.
 # - Of the rest of the package it uses the Fetch standard's words, `fetch`, and the URL standard's hosts, `hosts`, and
 #   nothing else: the judge must not share an error with what it judges.

@@ -1,4 +1,4 @@
-"""What a browser checks in an answer, and what it lets the script see of it."""
+"""What a browser checks in a request and in its answer, and what it lets the script see of the answer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,18 @@ from .. import fetch as words
 from .messages import Step, block
 from .records import Exchange, Request, Response
 from .urls import HTTP_SCHEMES, URL, parse_location
+
+
+# https://fetch.spec.whatwg.org/#concept-main-fetch, "request's mode is "same-origin""
+def check_same_origin(request: Request) -> None:
+    """Raise :class:`CORSError` if the script wants its own origin only, and the request goes elsewhere."""
+    if request.mode == "same-origin" and request.url.origin != request.origin:
+        block(Step.SAME_ORIGIN_MODE, request, _unsent(request))
+
+
+def _unsent(request: Request) -> Exchange:
+    """What is blocked before it leaves the browser."""
+    return Exchange(False, request.method, str(request.url), Headers(), 0, Headers())
 
 
 # https://fetch.spec.whatwg.org/#cors-check
@@ -139,7 +151,8 @@ def check_redirect(request: Request, exchange: Exchange, location: URL) -> None:
         block(Step.REDIRECT_SCHEME, request, exchange, location=said)
     if len(request.urls) > _MAX_REDIRECTS:
         block(Step.REDIRECT_COUNT, request, exchange, location=said)
-    if location.has_credentials and (request.tainting == "cors" or location.origin != request.origin):
+    is_foreign = request.mode == "cors" and location.origin != request.origin
+    if location.has_credentials and (request.tainting == "cors" or is_foreign):
         block(Step.REDIRECT_CREDENTIALS, request, exchange, location=said)
 
 
@@ -150,6 +163,8 @@ def filtered(request: Request, exchange: Exchange) -> Response:
     url = request.url._replace(fragment=None).href
     if request.redirect == "manual" and exchange.status in words.REDIRECT_STATUSES:
         return Response(0, Headers(), b"", url, redirected, "opaqueredirect")
+    if request.tainting == "opaque":
+        return Response(0, Headers(), b"", "", False, "opaque")
     has_body = request.method != "HEAD" and exchange.status not in words.NULL_BODY_STATUSES
     data = exchange.data if has_body else b""
     return Response(exchange.status, _readable(request, exchange), data, url, redirected, request.tainting)

@@ -21,6 +21,8 @@ class Step(Enum):
 
     NO_RESPONSE = "no-response"
     """No app or server for that origin, no connection, or an answer that is not HTTP or does not end in time."""
+    SAME_ORIGIN_MODE = "same-origin-mode"
+    """Another origin, and the script said ``mode: "same-origin"``. The request was not sent."""
     PREFLIGHT_REDIRECT = "preflight-redirect"
     """The preflight was redirected."""
     ALLOW_ORIGIN_MISSING = "allow-origin-missing"
@@ -101,7 +103,10 @@ class CORSError(Exception):
 
 
 class _Explanation(NamedTuple):
-    """Templates of one step; a sentence is empty where an engine's console has none."""
+    """Templates of one step; a sentence is empty where an engine's console has none.
+
+    The sentences about requests that are sent have a frame around them; see :func:`_framed`.
+    """
 
     section: str
     why: str
@@ -128,6 +133,15 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
         "",
         _FIREFOX_FAILED,
         "",
+    ),
+    Step.SAME_ORIGIN_MODE: _Explanation(
+        "concept-main-fetch",
+        'The script said mode: "same-origin", and {url} is of another origin.{redirected}',
+        'Leave out mode, which is "cors" then, or let the page call its own origin.',
+        'Fetch API cannot load {url}. Request mode is "same-origin" but the URL\'s origin is not same as the request '
+        "origin {page}.",
+        "Security Error: Content at {page_url} may not load data from {url}.",
+        "Fetch API cannot load {url}.",
     ),
     Step.PREFLIGHT_REDIRECT: _Explanation(
         "cors-preflight-fetch",
@@ -305,7 +319,11 @@ def block(step: Step, request: Request, exchange: Exchange, **facts: str) -> NoR
         "page": request.origin,
         "origin": origin,
         "first": str(request.urls[0]),
+        "url": exchange.url,
+        "redirected": f" {request.urls[0]} redirects there." if len(request.urls) > 1 else "",
+        "page_url": str(request.page),
         "credentials": request.credentials,
+        "mode": request.mode,
         "method": request.method,
         "status": str(exchange.status),
     }
@@ -360,6 +378,28 @@ def _sender(exchange: Exchange) -> str:
 
 
 def _console(step: Step, exchange: Exchange, facts: Mapping[str, str]) -> dict[str, str]:
+    if step in _UNSENT:
+        sentences = _plain(step, facts)
+    else:
+        sentences = _framed(step, exchange, facts) if facts["mode"] == "cors" else {}
+    return {engine: sentence for engine, sentence in sentences.items() if sentence}
+
+
+# At these steps, nothing is sent.
+_UNSENT = {Step.SAME_ORIGIN_MODE}
+
+
+def _plain(step: Step, facts: Mapping[str, str]) -> dict[str, str]:
+    chromium, firefox, webkit = (template.format_map(facts) for template in _EXPLANATIONS[step][3:])
+    if step is Step.SAME_ORIGIN_MODE and facts["redirected"]:
+        chromium, webkit = "", _WEBKIT_UNSAFE.format_map(facts)
+    return {"Chromium": chromium, "Firefox": firefox, "WebKit": webkit}
+
+
+_WEBKIT_UNSAFE = "Unsafe attempt to load URL {url} from origin {page}. Domains, protocols and ports must match."
+
+
+def _framed(step: Step, exchange: Exchange, facts: Mapping[str, str]) -> dict[str, str]:
     chromium, firefox, webkit = (template.format_map(facts) for template in _EXPLANATIONS[step][3:])
     if step is Step.ALLOW_ORIGIN_MISMATCH and " " in facts["value"]:
         chromium = _EXPLANATIONS[Step.ALLOW_ORIGIN_MULTIPLE].chromium.format_map(facts)
@@ -367,12 +407,11 @@ def _console(step: Step, exchange: Exchange, facts: Mapping[str, str]) -> dict[s
         chromium = _CHROMIUM_INVALID.format_map(facts)
     if step is Step.ALLOW_ORIGIN_MULTIPLE and facts["lines"] == "1":
         firefox = _FIREFOX_MISMATCH.format_map(facts)  # Firefox counts lines, the others commas
-    sentences = {
+    return {
         "Chromium": chromium and _chromium_frame(step, exchange, facts) + chromium,
         "Firefox": firefox and _firefox_frame(step, exchange, firefox),
         "WebKit": webkit and _webkit_frame(step, exchange, facts, webkit),
     }
-    return {engine: sentence for engine, sentence in sentences.items() if sentence}
 
 
 _LOOKS_LIKE_ORIGIN = re.compile(r"null\Z|[A-Za-z][A-Za-z0-9+.-]*://[^:/]*(:[0-9]*)?(/.*)?\Z")
@@ -433,15 +472,17 @@ def _webkit_frame(step: Step, exchange: Exchange, facts: Mapping[str, str], reas
 
 def _report(error: CORSError) -> Iterator[str]:
     exchange, facts = error.exchange, error._facts  # pyright: ignore[reportPrivateUsage]
-    kind = "the preflight" if exchange.preflight else "the request"
-    yield f"{error.step.value}: the script on {facts['page']} gets nothing; {kind} failed"
-    yield ""
-    yield f"sent      {shown(exchange.method)} {shown(exchange.url)}, credentials: {facts['credentials']}"
-    yield from _lines(exchange.request_headers, ("origin", "access-control-request-"))
-    yield f"received  {exchange.status or 'nothing'}"
-    yield from _lines(exchange.response_headers, ("access-control-", "location"))
-    if exchange.preflight and exchange.data and not exchange.refusal:  # nobody reads it else, and it may say why
-        yield f"          {shown(exchange.data[: 2 * MOST_CHARACTERS].decode(errors='replace').strip())}"
+    what = f"{shown(exchange.method)} {shown(exchange.url)}, credentials: {facts['credentials']}"
+    if error.step in _UNSENT:
+        yield f"{error.step.value}: the script on {facts['page']} gets nothing; the request was not sent"
+        yield ""
+        yield f"not sent  {what}"
+    else:
+        kind = "the preflight" if exchange.preflight else "the request"
+        yield f"{error.step.value}: the script on {facts['page']} gets nothing; {kind} failed"
+        yield ""
+        yield f"sent      {what}"
+        yield from _exchange_lines(exchange)
     yield f"why       {error.why}"
     if exchange.refusal:  # it knows its policy, and says what to write
         yield f"server    {shown(exchange.refusal, _LONGEST_REFUSAL)}"
@@ -451,6 +492,14 @@ def _report(error: CORSError) -> Iterator[str]:
         yield f"{engine:<9} {sentence}"
     yield f"docs      {error.docs}"
     yield f"standard  https://fetch.spec.whatwg.org/#{_EXPLANATIONS[error.step].section}"
+
+
+def _exchange_lines(exchange: Exchange) -> Iterator[str]:
+    yield from _lines(exchange.request_headers, ("origin", "access-control-request-"))
+    yield f"received  {exchange.status or 'nothing'}"
+    yield from _lines(exchange.response_headers, ("access-control-", "location"))
+    if exchange.preflight and exchange.data and not exchange.refusal:  # nobody reads it else, and it may say why
+        yield f"          {shown(exchange.data[: 2 * MOST_CHARACTERS].decode(errors='replace').strip())}"
 
 
 _MOST_LINES = 10

@@ -6,23 +6,30 @@ section's link; then what these algorithms do to the request.
 
 from __future__ import annotations
 
-import json as json_module
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from time import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 from werkzeug.datastructures import Headers
 
-from .. import __version__
 from .. import fetch as words
 from .cache import PreflightCache
-from .checks import check_redirect, cors_check, filtered, max_age, preflight_check, redirect_location
+from .checks import (
+    check_redirect,
+    check_same_origin,
+    cors_check,
+    filtered,
+    max_age,
+    preflight_check,
+    redirect_location,
+)
 from .cookies import CookieJar
+from .headers import added_headers
 from .messages import CORSError, Step, block
 from .records import Credentials, Exchange, Redirect, Request, Response
-from .text import shown
+from .requests import ScriptHeaders, page_of, script_request
 from .transport import Transport, WSGITransport
-from .urls import HTTP_SCHEMES, URL, checked_origin, parse_url
+from .urls import URL
 from .vary import AllowedOrigins
 
 if TYPE_CHECKING:
@@ -54,7 +61,7 @@ class Browser:
         max_age_limit: int | None = None,
         lax_by_default: bool = False,
     ) -> None:
-        self.origin = checked_origin(origin)
+        self._page = page_of(origin)
         self.exchanges: list[Exchange] = []
         """Every request that left, oldest first. Clear it whenever you like."""
         self._transport = _transport(app, transport)
@@ -66,11 +73,13 @@ class Browser:
         self,
         url: str,
         method: str = "GET",
-        headers: Mapping[str, str] | Iterable[tuple[str, str]] | None = None,
+        headers: ScriptHeaders = None,
         credentials: Credentials = "same-origin",
         body: bytes | str | None = None,
         json: Any = None,
         redirect: Redirect = "follow",
+        *,
+        mode: Literal["cors", "no-cors", "same-origin"] = "cors",
     ) -> Response:
         """What ``fetch(url, {...})`` does in the page's script: https://fetch.spec.whatwg.org/#fetch-method.
 
@@ -78,25 +87,24 @@ class Browser:
         Forbidden *headers* (``Cookie``, ``Origin``, ``Sec-...``) are dropped in silence, as browsers do. A
         *body* of ``str`` goes as ``text/plain;charset=UTF-8``, one of ``bytes`` without type; *json* is
         serialized and goes as ``application/json``, what every front end does, ``None`` meaning no body. A
-        ``Content-Type`` in *headers* wins. *redirect*: ``"follow"``, ``"error"`` or ``"manual"``.
+        ``Content-Type`` in *headers* wins. *redirect*: ``"follow"``, ``"error"`` or ``"manual"``. *mode*:
+        ``"cors"``; ``"no-cors"``, which sends what needs no preflight and reads nothing of other origins; or
+        ``"same-origin"``, which asks no other origin.
 
         Raises :class:`CORSError` if the script gets nothing and ``TypeError`` for what ``fetch()`` refuses
-        before anything is sent (a forbidden method, GET with a body, no URL that is ``http:`` or ``https:``).
+        before anything is sent (a forbidden method, GET with a body, no URL that is ``http:`` or ``https:``, what
+        ``"no-cors"`` does not allow).
         What the app raises comes through.
         """
-        if body is not None and json is not None:
-            raise TypeError("give either body or json")
-        request = Request(
-            origin=self.origin,
-            urls=[_script_url(url, self.origin)],
-            method=_script_method(method),
-            headers=_script_headers(headers),
-            credentials=_one_of("credentials", credentials, ("omit", "same-origin", "include")),
-            redirect=_one_of("redirect", redirect, ("follow", "error", "manual")),
-        )
-        _set_body(request, body, json)
+        options = {"credentials": credentials, "redirect": redirect, "mode": mode}
+        request = script_request(self._page, url, method, headers, body, json, options)
         _append_accept(request)
         return filtered(request, self._main_fetch(request))
+
+    @property
+    def origin(self) -> str:
+        """The page's."""
+        return self._page.origin
 
     def advance(self, seconds: float) -> None:
         """Let *seconds* pass for the preflight cache. (Cookies expire by the wall clock.)"""
@@ -108,7 +116,10 @@ class Browser:
     def _main_fetch(self, request: Request) -> Exchange:
         if request.url.origin == request.origin and request.tainting == "basic":
             return self._http_fetch(request, make_preflight=False)
-        request.tainting = "cors"
+        check_same_origin(request)
+        request.tainting = "opaque" if request.mode == "no-cors" else "cors"
+        if request.tainting == "opaque":
+            return self._http_fetch(request, make_preflight=False)
         if request.method in words.SAFELISTED_METHODS and not request.unsafe_names():
             return self._http_fetch(request, make_preflight=False)
         try:
@@ -145,19 +156,13 @@ class Browser:
         headers = [("Accept", "*/*"), (words.REQUEST_METHOD, request.method)]
         if unsafe_names := request.unsafe_names():
             headers.append((words.REQUEST_HEADERS, ",".join(unsafe_names)))  # no space, says the standard's note
-        headers += [*_referer(request), (words.ORIGIN, request.serialized_origin()), _USER_AGENT]
-        exchange = self._send(request, headers, preflight=True)
+        exchange = self._send(request, headers + added_headers(request, preflight=True), preflight=True)
         methods, names = preflight_check(request, exchange)
         self._cache.store(request, methods, names, max_age(exchange))
 
     # https://fetch.spec.whatwg.org/#http-network-or-cache-fetch
     def _network_fetch(self, request: Request) -> Exchange:
-        headers = request.headers + _referer(request)
-        # https://fetch.spec.whatwg.org/#append-a-request-origin-header
-        if request.tainting == "cors" or request.method not in ("GET", "HEAD"):
-            headers.append((words.ORIGIN, request.serialized_origin()))
-        if not request.has_header("user-agent"):
-            headers.append(_USER_AGENT)
+        headers = request.headers + added_headers(request)
         if not request.includes_credentials():
             return self._send(request, headers)
         same_site = request.is_same_site()
@@ -182,10 +187,6 @@ class Browser:
         return exchange
 
 
-# https://fetch.spec.whatwg.org/#default-user-agent-value
-_USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
-
-
 def _transport(app: WSGIApplication | Mapping[str, WSGIApplication] | None, transport: Transport | None) -> Transport:
     if isinstance(app, str):
         raise TypeError(f"app: {app!r} is no WSGI app; for a live server, write transport=LiveTransport({app!r})")
@@ -196,73 +197,10 @@ def _transport(app: WSGIApplication | Mapping[str, WSGIApplication] | None, tran
     raise TypeError("give either an app or transport=LiveTransport('https://staging.example.com')")
 
 
-# ---------------------------------------------------------------------------------------
-# What fetch() refuses: https://fetch.spec.whatwg.org/#dom-request
-# ---------------------------------------------------------------------------------------
-
-
-def _script_url(text: str, origin: str) -> URL:
-    base = None if origin == words.NULL_ORIGIN else parse_url(f"{origin}/")
-    try:
-        url = parse_url(text, base)
-    except ValueError as error:
-        raise TypeError(f"url: {error}") from error
-    if url.scheme not in HTTP_SCHEMES:
-        raise TypeError(f"url: {shown(text)} is neither http: nor https:")
-    if url.has_credentials:
-        raise TypeError(f"url: {shown(text)} includes a user name or a password")
-    return url
-
-
-def _script_method(method: str) -> str:
-    if not words.is_token(method) or words.is_forbidden_method(method):
-        raise TypeError(f"method: {shown(method)} is not a method that a script may send")
-    return words.normalize_method(method)
-
-
-# https://fetch.spec.whatwg.org/#concept-headers-append, under the guard "request"
-def _script_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> list[tuple[str, str]]:
-    pairs = cast("Iterable[tuple[str, str]]", headers.items() if isinstance(headers, Mapping) else headers or ())
-    given = [(name, value.strip(words.WHITESPACE)) for name, value in pairs]
-    for name, value in given:
-        if not words.is_token(name) or not words.is_header_value(value):
-            raise TypeError(f"headers: {shown(name)}: {shown(value)} is not a header")
-    return [header for header in given if not words.is_forbidden_request_header_value(*header)]
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
-    if value not in allowed:
-        raise TypeError(f"{name}: {value!r} is not one of {', '.join(map(repr, allowed))}")
-    return value
-
-
-# https://fetch.spec.whatwg.org/#concept-bodyinit-extract
-def _set_body(request: Request, body: bytes | str | None, json: Any) -> None:
-    content_type = None
-    if json is not None:
-        body, content_type = json_module.dumps(json), "application/json"
-    elif isinstance(body, str):
-        content_type = "text/plain;charset=UTF-8"
-    if body is None:
-        return
-    if request.method in ("GET", "HEAD"):
-        raise TypeError(f"body: {request.method} cannot have one")
-    request.body = body.encode() if isinstance(body, str) else bytes(body)
-    if content_type and not request.has_header("content-type"):
-        request.headers.append(("Content-Type", content_type))
-
-
 # https://fetch.spec.whatwg.org/#concept-fetch
 def _append_accept(request: Request) -> None:
     if not request.has_header("accept"):
         request.headers.append(("Accept", "*/*"))
-
-
-# https://w3c.github.io/webappsec-referrer-policy/, "strict-origin-when-cross-origin", the page being at /
-def _referer(request: Request) -> list[tuple[str, str]]:
-    scheme = request.origin.partition("://")[0]
-    is_downgrade = scheme == "https" and request.url.scheme == "http"
-    return [] if is_downgrade or scheme not in HTTP_SCHEMES else [("Referer", f"{request.origin}/")]
 
 
 # https://fetch.spec.whatwg.org/#concept-http-redirect-fetch, the steps that change the request

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from werkzeug.datastructures import Headers
 
@@ -13,6 +13,8 @@ from .urls import URL, same_site
 
 Credentials = Literal["omit", "same-origin", "include"]
 Redirect = Literal["follow", "error", "manual"]
+Mode = Literal["cors", "no-cors", "same-origin", "navigate", "websocket"]
+Tainting = Literal["basic", "cors", "opaque"]
 
 
 @dataclass(frozen=True)
@@ -40,14 +42,14 @@ class Response:
     """What the script gets: https://fetch.spec.whatwg.org/#response-class."""
 
     status: int
-    """0 for the type ``opaqueredirect``."""
+    """0 for the types ``opaque`` and ``opaqueredirect``."""
     headers: Headers
     """Only what the script may read; the values of repeated headers are joined by a comma and a space."""
     data: bytes
     url: str
-    """Where the response came from, after all redirects, without fragment."""
+    """Where the response came from, after all redirects, without fragment; empty for the type ``opaque``."""
     redirected: bool
-    type: Literal["basic", "cors", "opaqueredirect"]
+    type: Literal["basic", "cors", "opaque", "opaqueredirect"]
 
     @property
     def ok(self) -> bool:
@@ -65,13 +67,26 @@ class Response:
         return json_module.loads(self.text)
 
 
+# https://html.spec.whatwg.org/multipage/webappapis.html#environment-settings-object
+class Page(NamedTuple):
+    """The page that is open: who makes the requests."""
+
+    origin: str
+    """Serialized."""
+    url: URL | None
+    """``None`` for a page that is neither ``http:`` nor ``https:``, and for a sandboxed frame."""
+
+    def __str__(self) -> str:
+        """Its URL, or what is known of it."""
+        return str(self.url) if self.url else self.origin
+
+
 # https://fetch.spec.whatwg.org/#concept-request
 @dataclass
 class Request:
-    """What a script asked for, as redirects change it."""
+    """What a page asked for, as redirects change it."""
 
-    origin: str
-    """The page's."""
+    page: Page
     urls: list[URL]
     """The URL list: one more for each redirect."""
     method: str
@@ -79,11 +94,16 @@ class Request:
     credentials: Credentials
     redirect: Redirect
     body: bytes | None = None
-    tainting: Literal["basic", "cors"] = "basic"
+    mode: Mode = "cors"
+    tainting: Tainting = "basic"
 
     @property
     def url(self) -> URL:
         return self.urls[-1]
+
+    @property
+    def origin(self) -> str:
+        return self.page.origin
 
     def has_header(self, name: str) -> bool:
         return any(header.lower() == name for header, _ in self.headers)

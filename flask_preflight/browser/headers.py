@@ -1,0 +1,39 @@
+"""The headers that a browser adds to a request."""
+
+from __future__ import annotations
+
+from .. import __version__
+from .. import fetch as words
+from .records import Request
+from .urls import HTTP_SCHEMES
+
+# https://fetch.spec.whatwg.org/#default-user-agent-value
+_USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
+
+
+# https://fetch.spec.whatwg.org/#http-network-or-cache-fetch, up to the cookies
+def added_headers(request: Request, *, preflight: bool = False) -> list[tuple[str, str]]:
+    """``Referer``, ``Origin`` and ``User-Agent``, as the request or its preflight has them."""
+    headers = [*_referer(request), *_origin(request, preflight)]
+    return headers if request.has_header("user-agent") and not preflight else [*headers, _USER_AGENT]
+
+
+# https://w3c.github.io/webappsec-referrer-policy/, "strict-origin-when-cross-origin", the page being at /
+def _referer(request: Request) -> list[tuple[str, str]]:
+    scheme = request.origin.partition("://")[0]
+    is_downgrade = scheme == "https" and request.url.scheme == "http"
+    return [] if is_downgrade or scheme not in HTTP_SCHEMES else [("Referer", f"{request.origin}/")]
+
+
+# https://fetch.spec.whatwg.org/#append-a-request-origin-header
+def _origin(request: Request, preflight: bool) -> list[tuple[str, str]]:
+    if request.tainting == "cors" or preflight:
+        return [(words.ORIGIN, request.serialized_origin())]
+    if request.method in ("GET", "HEAD"):
+        return []
+    is_hidden = request.mode != "cors" and _is_downgrade(request)
+    return [(words.ORIGIN, words.NULL_ORIGIN if is_hidden else request.serialized_origin())]
+
+
+def _is_downgrade(request: Request) -> bool:
+    return request.origin.startswith("https:") and request.url.scheme != "https"

@@ -1,0 +1,132 @@
+"""From what a page asks for to a request, and what a browser refuses before anything is sent.
+
+https://fetch.spec.whatwg.org/#dom-request
+"""
+
+from __future__ import annotations
+
+import json as json_module
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
+
+from .. import fetch as words
+from .records import Page, Request
+from .text import shown
+from .urls import HTTP_SCHEMES, URL, checked_origin, parse_url
+
+
+def page_of(origin: str) -> Page:
+    """The page at ``/`` of *origin*; ``ValueError`` if no browser would send that."""
+    is_http = checked_origin(origin).partition("://")[0] in HTTP_SCHEMES
+    return Page(origin, parse_url(f"{origin}/") if is_http else None)
+
+
+ScriptHeaders = Mapping[str, str] | Iterable[tuple[str, str]] | None
+
+
+def script_request(
+    page: Page,
+    url: str,
+    method: str,
+    headers: ScriptHeaders,
+    body: bytes | str | None,
+    json: Any,
+    options: Mapping[str, Any],
+) -> Request:
+    """The request of a script's ``fetch()``; ``TypeError`` where that refuses. *options* are checked too."""
+    if body is not None and json is not None:
+        raise TypeError("give either body or json")
+    chosen = {name: _one_of(name, value, _CHOICES[name]) for name, value in options.items()}
+    request = Request(
+        page=page,
+        urls=[_http_url(url, page)],
+        method=_script_method(method),
+        headers=_script_headers(headers),
+        **chosen,
+    )
+    if request.mode == "no-cors":
+        _restrict_to_no_cors(request)
+    _set_body(request, body, json)
+    return request
+
+
+_CHOICES = {
+    "credentials": ("omit", "same-origin", "include"),
+    "redirect": ("follow", "error", "manual"),
+    "mode": ("cors", "no-cors", "same-origin"),
+}
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
+    if value not in allowed:
+        raise TypeError(f"{name}: {value!r} is not one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def _http_url(text: str, page: Page) -> URL:
+    try:
+        url = parse_url(text, page.url)
+    except ValueError as error:
+        raise TypeError(f"url: {error}") from error
+    if url.scheme not in HTTP_SCHEMES:
+        raise TypeError(f"url: {shown(text)} is neither http: nor https:")
+    if url.has_credentials:
+        raise TypeError(f"url: {shown(text)} includes a user name or a password")
+    return url
+
+
+def _script_method(method: str) -> str:
+    if not words.is_token(method) or words.is_forbidden_method(method):
+        raise TypeError(f"method: {shown(method)} is not a method that a script may send")
+    return words.normalize_method(method)
+
+
+# https://fetch.spec.whatwg.org/#concept-headers-append, under the guard "request"
+def _script_headers(headers: ScriptHeaders) -> list[tuple[str, str]]:
+    pairs = cast("Iterable[tuple[str, str]]", headers.items() if isinstance(headers, Mapping) else headers or ())
+    given = [(name, value.strip(words.WHITESPACE)) for name, value in pairs]
+    for name, value in given:
+        if not words.is_token(name) or not words.is_header_value(value):
+            raise TypeError(f"headers: {shown(name)}: {shown(value)} is not a header")
+    return [header for header in given if not words.is_forbidden_request_header_value(*header)]
+
+
+# https://fetch.spec.whatwg.org/#dom-request, "If this's request's mode is "no-cors""
+def _restrict_to_no_cors(request: Request) -> None:
+    if request.method not in words.SAFELISTED_METHODS:
+        raise TypeError(f"method: {shown(request.method)} needs mode 'cors'; mode 'no-cors' has GET, HEAD and POST")
+    # https://fetch.spec.whatwg.org/#concept-main-fetch makes it a network error. Nothing is sent either way.
+    if request.redirect != "follow" and request.url.origin != request.origin:
+        raise TypeError(f"redirect: {request.redirect!r} needs mode 'cors' where the URL is of another origin")
+    request.headers = _no_cors_headers(request.headers)
+
+
+# https://fetch.spec.whatwg.org/#concept-headers-append, under the guard "request-no-cors"
+def _no_cors_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    kept: list[tuple[str, str]] = []
+    for name, value in headers:
+        earlier = [other for kept_name, other in kept if kept_name.lower() == name.lower()]
+        if words.is_no_cors_safelisted_request_header(name, ", ".join([*earlier, value])):
+            kept.append((name, value))
+    return kept
+
+
+# https://fetch.spec.whatwg.org/#concept-bodyinit-extract
+def _set_body(request: Request, body: bytes | str | None, json: Any) -> None:
+    content_type = None
+    if json is not None:
+        body = json_module.dumps(json)
+        # Under "no-cors" the script's own type is dropped, and its text gets that of all text.
+        content_type = _TEXT if request.mode == "no-cors" else "application/json"
+    elif isinstance(body, str):
+        content_type = _TEXT
+    if body is None:
+        return
+    if request.method in ("GET", "HEAD"):
+        raise TypeError(f"body: {request.method} cannot have one")
+    request.body = body.encode() if isinstance(body, str) else bytes(body)
+    if content_type and not request.has_header("content-type"):
+        request.headers.append(("Content-Type", content_type))
+
+
+_TEXT = "text/plain;charset=UTF-8"
