@@ -133,7 +133,7 @@ def _read_text(field: str, text: str) -> object:
         return _flaw_of_separators(field, text, items) or items
     try:
         value: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = ITEMS[field].split(text)
         hint = None if values else "write [] to allow nothing"
         return make_flaw(text, "config-not-json", ",".join(values), f"[{_in_json(values)}]", hint=hint)

@@ -178,7 +178,7 @@ def _note_reached_marks() -> None:
 def _relative(place: str) -> str:
     """*place* with its file as seen from the current directory."""
     with suppress(OSError):  # the directory may have been removed
-        return place.replace(f"{Path.cwd()}{os.sep}", "", 1)
+        return place.replace(f" at {Path.cwd()}{os.sep}", " at ", 1)
     return place
 
 

@@ -35,8 +35,8 @@ LAYERS = {
     # any WSGI app
     "responses": ("fetch origin policy engine", ""),
     "journal": ("origin policy engine explain", "blinker"),
-    "wsgi": ("problems checks calls policy engine explain responses journal", ""),
     "paths": ("problems calls policy", ""),
+    "wsgi": ("problems checks calls policy engine explain responses journal paths", ""),
     # Flask
     "marks": ("problems calls policy", "flask"),
     "routes": ("fetch problems policy engine journal marks", "flask werkzeug"),
