@@ -27,7 +27,8 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 def new_app(**changes: Any) -> Flask:
     app = Flask("odd", static_folder=None)
-    Preflight(app, **{"allow_origins": [PAGE], **changes})
+    fields: dict[str, Any] = {"allow_origins": [PAGE], **changes}
+    Preflight(app, **fields)
     return app
 
 
