@@ -294,6 +294,30 @@ def _advise_policy(given: object) -> str:
     return f"write PreflightMiddleware(app, Policy({write_fields(given)})), or a callable that returns a Policy"
 
 
+class _OnlyInFlask:
+    """An attribute that the app inside has, if it is a Flask app. To get it is an error that says what to write.
+
+    A descriptor, because a method ``__getattr__`` would slow down every other attribute in Python 3.11.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> object:
+        advice = "write Preflight(app), or app.wsgi_app = PreflightMiddleware(app.wsgi_app, policy)"
+        raise AttributeError(f"{owner.__name__} is around the app, and lacks its {self._name!r}: under Flask {advice}")
+
+
+# What programs do with a Flask app, also after they have put middleware around it
+for _name in (
+    *("route", "get", "post", "put", "patch", "delete", "add_url_rule", "register_blueprint", "register_extension"),
+    *("before_request", "after_request", "teardown_request", "teardown_appcontext", "errorhandler"),
+    *("config", "extensions", "logger", "cli", "run", "test_client", "test_request_context", "app_context"),
+    *("url_map", "view_functions", "wsgi_app"),
+):
+    setattr(PreflightMiddleware, _name, _OnlyInFlask(_name))
+
+
 def _call_finder(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
     policy = find(environ)
     if policy is not None and not isinstance(policy, Policy):
