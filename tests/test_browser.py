@@ -1115,8 +1115,8 @@ sent      OPTIONS https://backend.com/data, credentials: same-origin
           Origin: https://frontend.com
 received  204
 why       The answer (status 204) has no Access-Control-Allow-Origin.
-change    Send Access-Control-Allow-Origin: https://frontend.com with this response. If other responses have it, something \
-answered in the app's place: an error page, a login, a proxy.
+change    Send Access-Control-Allow-Origin: https://frontend.com with this response. If other responses have it, \
+something answered in the app's place: an error page, a login, a proxy.
 Chromium  Access to fetch at 'https://backend.com/data' from origin 'https://frontend.com' has been blocked by CORS \
 policy: Response to preflight request doesn't pass access control check: No 'Access-Control-Allow-Origin' header is \
 present on the requested resource.
@@ -1267,6 +1267,50 @@ def test_used(preflight_browser):
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
     assert "2 passed" in result.stdout, result.stdout
+
+
+# each with the error that ends it
+FAILING_CALLS = {
+    "Browser(app).fetch('https://backend.com/', 'PUT')": "CORSError",
+    "Browser(app).fetch('https://backend.com/moved')": "CORSError",
+    "Browser(app).fetch('ftp://backend.com/')": "TypeError",
+    "Browser(app, 'https://frontend.com/')": "ValueError",
+    "LiveTransport('https://backend.com/')": "ValueError",
+    "Browser(lambda *_: 1 / 0).fetch('https://backend.com/')": "ZeroDivisionError",
+}
+
+FAILING_APP = """
+from flask_preflight.browser import Browser, LiveTransport
+
+def app(environ, start_response):
+    headers = [("Access-Control-Allow-Origin", "*"), ("Location", "/")] if environ["PATH_INFO"] == "/moved" else []
+    start_response("302 Found" if headers else "200 OK", headers)
+    return []
+"""
+
+
+def test_pytest_shows_the_line_of_the_test_and_no_line_of_the_browser(tmp_path: Path) -> None:
+    tests = [f"def test_{number}():\n    {call}\n" for number, call in enumerate(FAILING_CALLS)]
+    source = FAILING_APP + "".join(tests)
+    (tmp_path / "test_it.py").write_text(source, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    places = [line for line in result.stdout.splitlines() if re.match(r"\S+\.py:[0-9]+: .", line)]
+    lines = source.splitlines()
+    assert places == [
+        f"test_it.py:{lines.index(f'    {call}') + 1}: {error}" for call, error in FAILING_CALLS.items()
+    ], result.stdout
 
 
 def test_an_error_says_what_the_answer_to_the_preflight_says() -> None:

@@ -20,6 +20,8 @@ ports, service workers, HTTP authentication by the browser, and what engines do 
 # - Of the rest of the package it uses the Fetch standard's words, `fetch`, and the URL standard's hosts, `hosts`, and
 #   nothing else: the judge must not share an error with what it judges.
 # - Each algorithm stands under the link to its section of the standard.
+# - A file whose frames say nothing to the reader of a failing test has a global `__tracebackhide__`. pytest then leaves
+#   them out: https://docs.pytest.org/en/stable/example/simple.html#writing-well-integrated-assertion-helpers.
 # - urls, cookies, transport, http1 and live take and return plain values. They know nothing of requests and pages.
 
 from .live import LiveTransport

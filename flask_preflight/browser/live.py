@@ -25,6 +25,8 @@ from .urls import HTTP_SCHEMES, URL, checked_origin
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
+__tracebackhide__ = True
+
 
 class LiveTransport:
     """Sends a browser's requests to live servers: ``Browser(transport=LiveTransport("https://staging.example.com"))``.

@@ -15,6 +15,8 @@ from .records import Exchange, Request
 from .text import MOST_CHARACTERS, shown
 from .urls import parse_location, parse_url
 
+__tracebackhide__ = True
+
 
 class Step(Enum):
     """Where a browser stops. The value is the section's anchor in ``docs/messages.md``."""

@@ -28,6 +28,8 @@ from .vary import AllowedOrigins
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+__tracebackhide__ = True
+
 
 class Browser:
     """One browser with one page open, on *origin*; scripts of that page call :meth:`fetch`.

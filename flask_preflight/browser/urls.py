@@ -14,6 +14,8 @@ from .. import fetch as words
 from ..hosts import parse_host, parse_ipv6
 from .text import shown
 
+__tracebackhide__ = True
+
 # https://fetch.spec.whatwg.org/#http-scheme
 HTTP_SCHEMES: Final = frozenset({"http", "https"})
 
