@@ -47,19 +47,20 @@ LAYERS = {
     "extension": ("problems checks calls policy config state layer", "flask"),
     # The judge of the tests knows only the standards' words and hosts, and nothing of what it judges.
     "browser/text": ("", ""),
+    "browser/arguments": ("browser/text", ""),
     "browser/urls": ("fetch hosts browser/text", ""),
     "browser/cookies": ("browser/urls", ""),
     "browser/transport": ("fetch browser/urls", "werkzeug"),
     "browser/http1": ("fetch browser/text browser/transport", "werkzeug"),
-    "browser/live": ("browser/text browser/urls browser/transport browser/http1", "werkzeug"),
+    "browser/live": ("browser/text browser/arguments browser/urls browser/transport browser/http1", "werkzeug"),
     "browser/records": ("fetch browser/urls", "werkzeug"),
     "browser/messages": ("fetch browser/text browser/urls browser/records", "werkzeug"),
     "browser/checks": ("fetch browser/urls browser/records browser/messages", "werkzeug"),
     "browser/cache": ("fetch browser/urls browser/records", ""),
     "browser/vary": ("fetch browser/text browser/records", "werkzeug"),
     "browser/model": (
-        "fetch browser/text browser/urls browser/cookies browser/transport browser/records browser/messages "
-        "browser/checks browser/cache browser/vary",
+        "fetch browser/text browser/arguments browser/urls browser/cookies browser/transport browser/records "
+        "browser/messages browser/checks browser/cache browser/vary",
         "werkzeug",
     ),
     "browser/__init__": ("browser/live browser/records browser/messages browser/vary browser/model", ""),

@@ -11,6 +11,8 @@ from .messages import Step, block
 from .records import Exchange, Request, Response
 from .urls import HTTP_SCHEMES, URL, parse_location
 
+__tracebackhide__ = True
+
 
 # https://fetch.spec.whatwg.org/#cors-check
 def cors_check(request: Request, exchange: Exchange) -> None:

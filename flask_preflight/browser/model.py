@@ -9,12 +9,22 @@ from __future__ import annotations
 import json as json_module
 from collections.abc import Iterable, Mapping
 from time import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from werkzeug.datastructures import Headers
 
 from .. import __version__
 from .. import fetch as words
+from .arguments import (
+    check_app,
+    check_body,
+    check_method,
+    check_names,
+    check_transport,
+    check_url,
+    describe_missing,
+    read_headers,
+)
 from .cache import PreflightCache
 from .checks import check_redirect, cors_check, filtered, max_age, preflight_check, redirect_location
 from .cookies import CookieJar
@@ -27,6 +37,8 @@ from .vary import AllowedOrigins
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+__tracebackhide__ = True
 
 
 class Browser:
@@ -71,6 +83,7 @@ class Browser:
         body: bytes | str | None = None,
         json: Any = None,
         redirect: Redirect = "follow",
+        **unknown: NoReturn,
     ) -> Response:
         """What ``fetch(url, {...})`` does in the page's script: https://fetch.spec.whatwg.org/#fetch-method.
 
@@ -81,9 +94,11 @@ class Browser:
         ``Content-Type`` in *headers* wins. *redirect*: ``"follow"``, ``"error"`` or ``"manual"``.
 
         Raises :class:`CORSError` if the script gets nothing and ``TypeError`` for what ``fetch()`` refuses
-        before anything is sent (a forbidden method, GET with a body, no URL that is ``http:`` or ``https:``).
+        before anything is sent (a forbidden method, GET with a body, no URL that is ``http:`` or ``https:``), and for
+        arguments of other clients, such as *data*: it says what to write.
         What the app raises comes through.
         """
+        check_names(unknown)
         if body is not None and json is not None:
             raise TypeError("give either body or json")
         request = Request(
@@ -103,6 +118,11 @@ class Browser:
         if not seconds >= 0:
             raise ValueError(f"seconds: {seconds!r} is negative; time goes forward only")
         self._cache.now += seconds
+
+    if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
+
+        def __getattr__(self, name):
+            raise AttributeError(describe_missing(name), name=name, obj=self)
 
     # https://fetch.spec.whatwg.org/#main-fetch, the step that chooses among ways to fetch
     def _main_fetch(self, request: Request) -> Exchange:
@@ -187,11 +207,11 @@ _USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
 
 
 def _transport(app: WSGIApplication | Mapping[str, WSGIApplication] | None, transport: Transport | None) -> Transport:
-    if isinstance(app, str):
-        raise TypeError(f"app: {app!r} is no WSGI app; for a live server, write transport=LiveTransport({app!r})")
     if app is not None and transport is None:
+        check_app(app)
         return WSGITransport(app)
     if app is None and transport is not None:
+        check_transport(transport)
         return transport
     raise TypeError("give either an app or transport=LiveTransport('https://staging.example.com')")
 
@@ -202,6 +222,7 @@ def _transport(app: WSGIApplication | Mapping[str, WSGIApplication] | None, tran
 
 
 def _script_url(text: str, origin: str) -> URL:
+    check_url(text)
     base = None if origin == words.NULL_ORIGIN else parse_url(f"{origin}/")
     try:
         url = parse_url(text, base)
@@ -215,6 +236,7 @@ def _script_url(text: str, origin: str) -> URL:
 
 
 def _script_method(method: str) -> str:
+    check_method(method)
     if not words.is_token(method) or words.is_forbidden_method(method):
         raise TypeError(f"method: {shown(method)} is not a method that a script may send")
     return words.normalize_method(method)
@@ -222,8 +244,7 @@ def _script_method(method: str) -> str:
 
 # https://fetch.spec.whatwg.org/#concept-headers-append, under the guard "request"
 def _script_headers(headers: Mapping[str, str] | Iterable[tuple[str, str]] | None) -> list[tuple[str, str]]:
-    pairs = cast("Iterable[tuple[str, str]]", headers.items() if isinstance(headers, Mapping) else headers or ())
-    given = [(name, value.strip(words.WHITESPACE)) for name, value in pairs]
+    given = [(name, value.strip(words.WHITESPACE)) for name, value in read_headers(headers)]
     for name, value in given:
         if not words.is_token(name) or not words.is_header_value(value):
             raise TypeError(f"headers: {shown(name)}: {shown(value)} is not a header")
@@ -238,6 +259,7 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
 
 # https://fetch.spec.whatwg.org/#concept-bodyinit-extract
 def _set_body(request: Request, body: bytes | str | None, json: Any) -> None:
+    check_body(body)
     content_type = None
     if json is not None:
         body, content_type = json_module.dumps(json), "application/json"
