@@ -60,6 +60,14 @@ _MODULES = {
     "wsgi": {"PreflightMiddleware"},
 }
 
+# What other packages call it: ours, and the page that tells more
+_ELSEWHERE = {
+    "CORS": ("Preflight", "flask-cors"),
+    "cross_origin": ("cors_route", "flask-cors"),
+    "CORSMiddleware": ("PreflightMiddleware", "starlette"),
+    "CorsMiddleware": ("PreflightMiddleware", "django-cors-headers"),
+}
+
 if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
 
     def __getattr__(name):
@@ -67,6 +75,10 @@ if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
             if name in names:
                 value = globals()[name] = getattr(import_module(f"flask_preflight.{module}"), name)
                 return value
+        if name in _ELSEWHERE:
+            ours, page = _ELSEWHERE[name]
+            advice = f"write from flask_preflight import {ours} (docs/coming-from/{page}.md)"
+            raise ImportError(f"flask_preflight calls {name} in another way: {advice}")  # `import` hides other errors
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
     def __dir__():

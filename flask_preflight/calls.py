@@ -28,6 +28,7 @@ _OTHER_NAMES: Final = {
     "headers": "allow_headers",
     "supports_credentials": "allow_credentials",
     "credentials": "allow_credentials",
+    "optionssuccessstatus": "preflight_status",
 }
 
 # Names that do not stand for a field, and what to write instead
@@ -38,7 +39,19 @@ _NOT_FIELDS: Final = {
     # flask-cors
     **dict.fromkeys(
         ("always_send", "automatic_options", "intercept_exceptions", "send_wildcard", "vary_header"),
-        "drop it, because this package does without it",
+        "drop it: this package does that by itself",
+    ),
+    # Express
+    "preflightcontinue": "drop it: preflights never reach the app, and cors_exempt leaves a view alone",
+    # Starlette and Django
+    **dict.fromkeys(
+        ("allow_origin_regex", "allowed_origin_regexes", "cors_allowed_origin_regexes"),
+        "there are no regular expressions: write allow_origins=['https://*.example.com'], or a function",
+    ),
+    # flask-cors, Starlette and Django
+    **dict.fromkeys(
+        ("allow_private_network", "cors_allow_private_network"),
+        "drop it: browsers have given up that header, and ask the user (docs/security.md)",
     ),
 }
 
@@ -64,7 +77,12 @@ def _advise(name: object) -> str:
     near = nearest_field(text)
     if near:
         return f"did you mean {near!r}?"
-    return f"{_NOT_FIELDS.get(text) or 'its fields are ' + ', '.join(READERS)}."
+    return f"{advise_without_field(text) or 'its fields are ' + ', '.join(READERS)}."
+
+
+def advise_without_field(name: str) -> str | None:
+    """What to write instead of *name*, which stands for no field, if that is known."""
+    return _NOT_FIELDS.get(name.lower())
 
 
 def write_fields(value: object, others: Mapping[str, object] | None = None) -> str:
@@ -107,15 +125,19 @@ def takes_fields(call: str) -> Callable[[Function], Function]:
     """Decorate a function that takes the fields of a policy as keywords.
 
     Other values than its own parameters, or a policy in place of fields, are a ``TypeError`` that shows *call*, such as
-    ``"Preflight(app, {})"``, with the fields in it.
+    ``"Preflight(app, {})"``, with the fields in it. If *function* takes no keywords, neither does it take fields.
     """
 
     def decorate(function: Function) -> Function:
-        own = [each for each in inspect.signature(function).parameters.values() if each.kind in _POSITIONAL]
+        parameters = inspect.signature(function).parameters.values()
+        own = [each for each in parameters if each.kind in _POSITIONAL]
         required = [each.name for each in own if each.default is each.empty]
+        has_fields = any(each.kind is each.VAR_KEYWORD for each in parameters)
 
         @wraps(function)
         def checked(*args: Any, **given: Any) -> Any:
+            if not has_fields and (len(args) > len(own) or given.keys() - {each.name for each in own}):
+                raise TypeError(f"{function.__name__} takes no fields of a policy: write {call}")
             policies = [given.pop("policy")] if "policy" in given else []
             not_fields = [*args[len(own) :], *policies]
             if not_fields:

@@ -10,12 +10,21 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from functools import partial
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias, TypeGuard
 
 from flask_preflight import fetch
 from flask_preflight.origin import Origins
 from flask_preflight.problems import Flaw, Problem, make_flaw, show, show_items
-from flask_preflight.spelling import correct_origins, diagnose, is_allowed_origin, split_values
+from flask_preflight.spelling import (
+    correct_origins,
+    diagnose,
+    is_allowed_origin,
+    is_glued,
+    join_pieces,
+    show_values,
+    split_values,
+)
 
 # Longer than every method in use (https://www.iana.org/assignments/http-methods). Longer ones are refused by their
 # length.
@@ -50,8 +59,8 @@ def is_function(value: object) -> bool:
 
 
 def is_list(value: object) -> TypeGuard[Iterable[object]]:
-    """Whether *value* is an iterable of items, and no string and no function."""
-    is_other = isinstance(value, str | bytes | bytearray | memoryview) or is_function(value)
+    """Whether *value* is an iterable of items, and no string, no dictionary and no function."""
+    is_other = isinstance(value, str | bytes | bytearray | memoryview | Mapping) or is_function(value)
     return isinstance(value, Iterable) and not is_other
 
 
@@ -89,17 +98,28 @@ def _read_list(value: object, report: Report, items: Items) -> list[object]:
 
 def _flaw_of_no_list(value: object, items: Items) -> Flaw:
     if isinstance(value, str):
-        return make_flaw(value, "bare-string", show_items(items.split(value)))
+        return make_flaw(value, "bare-string", show_values(items.split(value)))
     example = show_items(items.example)
     if value is None:
-        return make_flaw(value, "not-a-list", hint="write [], or leave the field out")
+        return make_flaw(value, "not-a-list", hint=_DROP_NONE)
     if value is ...:
         hint = f"leave the field out to inherit it, or write [..., {example}] to add to the inherited values"
         return make_flaw(value, "not-a-list", hint=hint)
     if isinstance(value, re.Pattern):
-        return make_flaw(value, "origin-regex", hint=f"write {show([_read_pattern(value)])}, or a callable")
+        return make_flaw(value, "origin-regex", hint=f"write {show([_read_pattern(value)])}, or a function")
+    if isinstance(value, Mapping):
+        return make_flaw(value, "not-a-list", example, spelling=items.correct(_read_keys(value)) or None)
     text = _decode(value)
     return make_flaw(value, "not-a-list", example, spelling=None if text is None else items.split(text))
+
+
+_DROP_NONE: Final = "write [], or leave the field out (an environment variable that is not set is None)"
+
+
+def _read_keys(value: Mapping[Any, object]) -> list[str]:
+    """The items that were meant by a dictionary: its keys, but not those that are switched off."""
+    keys = (key for key, is_on in value.items() if isinstance(key, str) and is_on is not False)
+    return list(islice(keys, _MOST_CORRECTED))
 
 
 def _flaw_of_item(item: object, items: Items) -> Flaw | None:
@@ -157,7 +177,7 @@ def _read_origins(value: object, report: Report) -> object:
     return Origins(valid)
 
 
-_ORIGINS: Final = Items(("https://example.com",), correct_origins)
+_ORIGINS: Final = Items(("https://example.com",), correct_origins, join_pieces)
 
 
 def _check_function(function: object, report: Report) -> None:
@@ -202,12 +222,12 @@ class _Names(NamedTuple):
     check: Callable[[str], Flaw | None]
     example: tuple[str, ...]
     fold: Callable[[str], str]
-    separators: re.Pattern[str] = re.compile("[,;]")
+    separators: re.Pattern[str] = re.compile(r"[,;]|(?<=\w)\|(?=\w)")
     star_has_company: bool = False  # '*' never covers Authorization, so the two may stand together
 
     @property
     def items(self) -> Items:
-        return Items(self.example, self._correct, _drop_values)
+        return Items(self.example, self._correct, lambda text: self.separators.sub(",", _drop_values(text)))
 
     def _correct(self, texts: Iterable[str]) -> list[str]:
         corrected = [self._correct_name(text) for text in texts]
@@ -216,8 +236,10 @@ class _Names(NamedTuple):
         return [text for text in corrected if text != fetch.WILDCARD] or corrected[:1]
 
     def _correct_name(self, text: str) -> str:
-        """*text* without what follows a name, as in ``X-Request-Id: 1``, and in the right case."""
-        name = _drop_values(text).strip()
+        """*text* without quotes and what follows a name, as in ``X-Request-Id: 1``, and in the right case."""
+        name = _drop_values(text).strip(_AROUND_NAMES)
+        if name.lower() in _ANY_NAME:
+            return fetch.WILDCARD
         flaw = self.check(name)
         if flaw is not None and flaw.id == "method-case":
             return name.upper()
@@ -227,8 +249,8 @@ class _Names(NamedTuple):
         flaw = _flaw_of_item(item, self.items)
         if flaw is not None or not isinstance(item, str) or item == fetch.WILDCARD:
             return flaw
-        if self.separators.search(item):
-            return make_flaw(item, "several-in-one", show_items(self.items.split(item)))
+        if self.separators.search(item) or is_glued(item):
+            return make_flaw(item, "several-in-one", show_values(self.items.split(item)))
         flaw = self.check(item)
         if flaw is None or flaw.id not in {"method-invalid", "header-invalid"}:
             return flaw
@@ -236,9 +258,24 @@ class _Names(NamedTuple):
         return flaw if corrected == item else make_flaw(item, flaw.id, spelling=corrected)
 
 
+# White space and quotes
+_AROUND_NAMES: Final = " \t\r\n'\"`\u2018\u2019\u201c\u201d"
+
+# Names by the grammar of the standard, but nobody calls a method or a header so
+_ANY_NAME: Final = frozenset({"all", "any"})
+_NO_NAME: Final = "none"
+
+
+def _flaw_of_name(name: str, problem_id: str) -> Flaw | None:
+    """What is wrong with a method or a header name by itself."""
+    if fetch.is_token(name) and name.strip(_AROUND_NAMES) == name and name.lower() not in {*_ANY_NAME, _NO_NAME}:
+        return None
+    return make_flaw(name, problem_id, hint="write [] to allow none" if name.lower() == _NO_NAME else None)
+
+
 def _drop_values(text: str) -> str:
-    """*text* without what follows the name of a header, as in ``X-Request-Id: 1``."""
-    return re.sub(r":[^,;\n]*", "", text)
+    """*text* without what follows the name of a header, as in ``X-Request-Id: 1``, and without a comment."""
+    return re.sub(r":[^,;\n]*|(?<=\s)#.*", "", text)
 
 
 def _read_methods(value: object, report: Report) -> object:
@@ -268,8 +305,9 @@ def _read_names(value: object, report: Report, names: _Names) -> object:
 
 
 def _check_method(method: str) -> Flaw | None:
-    if not fetch.is_token(method) or len(method) > MAX_METHOD_LENGTH:
-        return make_flaw(method, "method-invalid")
+    flaw = _flaw_of_name(method, "method-invalid")
+    if flaw or len(method) > MAX_METHOD_LENGTH:
+        return flaw or make_flaw(method, "method-invalid")
     if fetch.is_forbidden_method(method):
         return make_flaw(method, "method-forbidden")
     upper = method.upper()
@@ -280,8 +318,9 @@ def _check_method(method: str) -> Flaw | None:
 
 
 def _check_request_header(name: str) -> Flaw | None:
-    if not fetch.is_token(name):
-        return make_flaw(name, "header-invalid")
+    flaw = _flaw_of_name(name, "header-invalid")
+    if flaw:
+        return flaw
     if fetch.is_forbidden_request_header(name):
         is_cookie = name.lower() in {"cookie", "cookie2"}
         return make_flaw(name, "header-forbidden", hint=_DROP_COOKIE if is_cookie else None)
@@ -292,12 +331,19 @@ _DROP_COOKIE: Final = "drop it, and set allow_credentials=True if browsers shoul
 
 
 def _check_response_header(name: str) -> Flaw | None:
-    if not fetch.is_token(name):
-        return make_flaw(name, "header-invalid")
-    return make_flaw(name, "header-forbidden") if name.lower() in fetch.FORBIDDEN_RESPONSE_HEADERS else None
+    flaw = _flaw_of_name(name, "header-invalid")
+    if flaw is None and name.lower() in fetch.FORBIDDEN_RESPONSE_HEADERS:
+        return make_flaw(name, "header-forbidden", hint="drop it, because no script can ever read it")
+    return flaw
 
 
-_METHODS: Final = _Names(_check_method, ("GET", "PUT"), fold=str, separators=re.compile(r"[,;]|\w[ \t]+\w"))
+# Commas, spaces, and other signs between two methods, such as "GET|PUT"
+_BETWEEN_METHODS = re.compile(
+    r"[,;]|(?<=\w)[ \t]+(?=\w)|(?<=[A-Z])[ \t]*[|/+&][ \t]*(?=(?:DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT)\b)",
+    re.IGNORECASE,
+)
+
+_METHODS: Final = _Names(_check_method, ("GET", "PUT"), fold=str, separators=_BETWEEN_METHODS)
 _REQUEST_HEADERS: Final = _Names(_check_request_header, ("Content-Type",), fold=str.lower, star_has_company=True)
 _RESPONSE_HEADERS: Final = _Names(_check_response_header, ("ETag",), fold=str.lower)
 
@@ -421,8 +467,9 @@ def check_together(values: Mapping[str, Any], problems: list[Problem]) -> None:
         report(make_flaw(fetch.NULL_ORIGIN, "null-origin-with-credentials"))
     for field in ("allow_origins", "expose_headers"):
         if is_star(values[field]):
-            example = "['https://example.com']" if field == "allow_origins" else "['ETag']"
-            reporter(problems, field)(make_flaw(fetch.WILDCARD, "wildcard-with-credentials", example))
+            meant = "the origins of your pages" if field == "allow_origins" else "the headers that your pages read"
+            listed = f"{meant}, such as {show([*ITEMS[field].example])}"
+            reporter(problems, field)(make_flaw(fetch.WILDCARD, "wildcard-with-credentials", listed))
     for text in origins.for_any_host:
         report(make_flaw(text, "any-host-with-credentials", repr(f"{text[:-1]}the-id-of-yours")))
     if values["dangerously_allow_insecure_origins"] is not True:

@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from flask_preflight.calls import nearest_field
+from flask_preflight.calls import advise_without_field, nearest_field
 from flask_preflight.checks import ITEMS, READERS, read_fields
 from flask_preflight.problems import Flaw, Problem, make_flaw
 
@@ -42,17 +42,42 @@ def read_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem
     return fields, problems
 
 
-def in_config(problem: Problem, config: Mapping[str, Any]) -> Problem:
-    """*problem*, which a value of *config* has, with its key and with what to write there."""
+def in_config(problem: Problem, config: Mapping[str, Any], arguments: Container[str] = ()) -> Problem:
+    """*problem*, which a value of *config* has, with its key and with what to write there.
+
+    *arguments* are the fields that are set in a call, so that the configuration has no influence on them.
+    """
     key = key_of(problem.field)
-    hint = problem.hint
+    text = config.get(key)
+    if isinstance(text, str):
+        hint = _in_environment(problem, text)
+    elif problem.id == "not-a-bool":
+        hint = f"{problem.hint}, and in the environment {problem.hint.removeprefix('write ').lower()}"
+    else:
+        hint = re.sub(r"'([^'\s,]*)'", r'"\1"', problem.hint)  # Python and JSON have these quotes
+
+    def write_key(found: re.Match[str]) -> str:
+        field, value = found.groups()
+        return (
+            found[0] if field in arguments else f"set {key_of(field)} to {value} ({value.lower()} in the environment)"
+        )
+
+    return _locate(key, problem._replace(hint=re.sub(r"\bset (\w+)=(True|False)", write_key, hint)))
+
+
+def _in_environment(problem: Problem, text: str) -> str:
+    """What to write in place of *text*, which is probably what an environment variable has, where Flask reads JSON."""
+    hint, word = problem.hint, text.strip().lower()
     if problem.id == "not-a-bool":
-        hint += f", and in the environment {hint.removeprefix('write ').lower()}"
-    elif problem.id == "max-age-type":
-        hint = hint.replace("None", "None, and in the environment null" if hint == "write None" else "None")
-    elif not isinstance(config.get(key), str):
-        hint = re.sub(r"'([^'\s,]*)'", r'"\1"', hint)  # Python and JSON have these quotes
-    return _locate(key, problem._replace(hint=hint))
+        said = ", in lower case" if word in {"true", "false"} and word != text else ""
+        said = ", without quotes" if word == text and word in {"true", "false"} else said
+        return f"{hint}, and in the environment {hint.removeprefix('write ').lower()}{said}"
+    if problem.id == "max-age-type":
+        if hint == "write None":
+            return "write None, and in the environment null"
+        quotes = ", without quotes" if text.isdigit() else ""
+        return f"{hint}{quotes}".replace("600, a timedelta, or None", "600, or null")
+    return re.sub(r"\['([^'\s,]*)'\]", r"\1", hint)  # one item needs no brackets
 
 
 def key_of(field: str) -> str:
@@ -65,10 +90,17 @@ def unread_variables(config: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in os.environ if name in _KEYS and name not in config)
 
 
-def forgotten_variables(config: Mapping[str, Any]) -> list[str]:
-    """The variables ``FLASK_PREFLIGHT_*`` of the environment that no ``from_prefixed_env()`` has read."""
-    ours = {name: name.removeprefix("FLASK_") for name in os.environ if name.startswith(f"FLASK_{PREFIX}")}
-    return sorted(name for name, key in ours.items() if key.partition("__")[0] not in config)
+def split_variables(config: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """The variables ``FLASK_PREFLIGHT_*`` of the environment that are in *config*, and those that are not.
+
+    Those were read by no ``from_prefixed_env()``. Each comes with its field, or ``""`` if it has none.
+    """
+    read: dict[str, str] = {}
+    unread: dict[str, str] = {}
+    for name in sorted(name for name in os.environ if name.startswith(f"FLASK_{PREFIX}")):
+        key = name.removeprefix("FLASK_")
+        (read if key.partition("__")[0] in config else unread)[name] = _KEYS.get(key, "")
+    return read, unread
 
 
 def _locate(key: str, problem: Problem) -> Problem:
@@ -88,8 +120,8 @@ def _flaw_of_key(key: str, value: object) -> Flaw | None:
     name = key[len(PREFIX) :]
     if name.upper() == "DEBUG":
         return make_flaw(value, "unknown-config-key", hint="drop it, and write Preflight(app, debug=True)")
-    near = nearest_field(name)
-    return make_flaw(value, "unknown-config-key", _meant_key(name), hint=None if near else "drop it")
+    hint = None if nearest_field(name) else advise_without_field(name) or "drop it"
+    return make_flaw(value, "unknown-config-key", _meant_key(name), hint=hint)
 
 
 def _nested_keys(key: str, value: Mapping[Any, object]) -> Iterator[str]:
@@ -114,7 +146,7 @@ def _read_value(field: str, value: object) -> object:
     if field not in ITEMS:
         return value
     items = _read_text(field, value) if isinstance(value, str) else value
-    if isinstance(items, Mapping | Iterator):  # the configuration is read twice, and an iterator only once
+    if isinstance(items, Iterator):  # the configuration is read twice, and an iterator only once
         return make_flaw(value, "not-a-list", _in_json(ITEMS[field].example))
     if isinstance(items, list | tuple | set | frozenset) and not isinstance(items, Flaw):
         return tuple(... if isinstance(item, str) and item == "..." else item for item in items)
@@ -133,7 +165,7 @@ def _read_text(field: str, text: str) -> object:
         return _flaw_of_separators(field, text, items) or items
     try:
         value: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         values = ITEMS[field].split(text)
         hint = None if values else "write [] to allow nothing"
         return make_flaw(text, "config-not-json", ",".join(values), f"[{_in_json(values)}]", hint=hint)
@@ -142,9 +174,11 @@ def _read_text(field: str, text: str) -> object:
 
 def _flaw_of_separators(field: str, text: str, items: list[str]) -> Flaw | None:
     """A flaw if *items* are separated by something else than commas as well."""
-    if not any(re.search(r";|\s", item) for item in items):
+    if not any(re.search(r";|\s|\||^\.\.\..", item) for item in items):
         return None
     values = ITEMS[field].split(text)
+    if len(values) < 2:
+        return None
     _, problems = read_fields({field: [value for value in values if value != "..."]})
     return None if problems else make_flaw(text, "several-in-one", hint=f"write {','.join(values)}")
 

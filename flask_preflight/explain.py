@@ -6,7 +6,6 @@ write instead. What a client sent is shortened and escaped.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, Final, NamedTuple, cast
@@ -23,11 +22,12 @@ from flask_preflight.engine import (
 )
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, Origin, Origins, parse_origin, parse_pattern
 from flask_preflight.policy import NotABool, Policy
-from flask_preflight.problems import PolicyError
+from flask_preflight.problems import PolicyError, Problem
 
 REFUSED_HEADER: Final = "CORS-Refused"
 
 _LONGEST_SHOWN: Final = 200
+_LONGEST_SENTENCE: Final = 2000
 _LONGEST_LINE: Final = 1000
 _MOST_REPEATED: Final = 20  # values of a list
 
@@ -38,12 +38,14 @@ class Place(NamedTuple):
     """Where the policy of a request comes from.
 
     *rule* is what the log names. *is_routed* is whether a route of the app matches the URL. *setting_of* gives, for a
-    field, what to write for it, and where: ``("allow_headers", "cors_route on put_data at /srv/app.py:12")``.
+    field, what to write for it, and where: ``("allow_headers", "cors_route on put_data at /srv/app.py:12")``. *host* is
+    what ``app.route`` needs beside the rule.
     """
 
     rule: str
     is_routed: bool = True
     setting_of: Callable[[str], tuple[str, str]] = lambda field: (field, "the Policy")
+    host: str = ""
 
 
 ANY_PATH: Final = Place("any path")
@@ -57,7 +59,15 @@ def escape(text: str) -> str:
 
 def describe_error(error: BaseException | None) -> str:
     """What was raised, as `escape` shows it. This also works for errors that cannot be printed."""
-    return escape("".join(traceback.format_exception_only(error)).strip())
+    kind = type(error)
+    name = (
+        kind.__qualname__ if kind.__module__ in {"builtins", "__main__"} else f"{kind.__module__}.{kind.__qualname__}"
+    )
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - it is the user's own
+        text = "<it cannot be shown>"
+    return escape(f"{name}: {text}" if text else name)
 
 
 def explain(policy: Policy, facts: RequestFacts, decision: Decision, place: Place = ANY_PATH) -> str:
@@ -67,9 +77,12 @@ def explain(policy: Policy, facts: RequestFacts, decision: Decision, place: Plac
     """
     if decision.reason is None:
         return ""
-    text = _TEXTS[decision.reason](_Refusal(policy.broad or policy, facts, decision, place, policy.methods))
+    text = _TEXTS[decision.reason](
+        _Refusal(policy.broad or policy, facts, decision, place, policy.methods, policy.broad is not None)
+    )
     if not place.is_routed:
         text = f"Check the URL first: no route of the app matches it, so the app-wide policy decides. {text}"
+    text = text if len(text) <= _LONGEST_SENTENCE else f"{text[:_LONGEST_SENTENCE]}..."
     return "".join(character if " " <= character <= "~" else ascii(character)[1:-1] for character in text)
 
 
@@ -153,13 +166,17 @@ def _differences(sent: Origin, text: str) -> list[str]:
 
 
 class _Refusal(NamedTuple):
-    """A refusal under *policy*, as it was written; *routed_methods* is what it was narrowed to by the routes."""
+    """A refusal under *policy*, as it was written.
+
+    *routed_methods* is what it was narrowed to by the routes, if *is_narrowed*; their methods are in upper case.
+    """
 
     policy: Policy
     facts: RequestFacts
     decision: Decision
     place: Place
     routed_methods: tuple[str, ...]
+    is_narrowed: bool
 
     @property
     def method(self) -> str:
@@ -180,20 +197,26 @@ class _Refusal(NamedTuple):
         else:
             key, where = self.place.setting_of(field)
             written = f"{aim} add {', '.join(map(ascii, added))} to {key} in {where}."
-        return self._problem_of({field: added}) or written
+        problem = self._problem_of({field: added})
+        if problem is None:
+            return written
+        return f"{escape(str(problem.value))} cannot be added: it {problem.message}; {problem.hint}."
 
     def advise(self, aim: str, changes: dict[str, Any]) -> str:
         """What to write, after the words *aim*, to have *changes*."""
-        return self._problem_of(changes) or f"{aim} write {self._write(changes)}."
+        problem = self._problem_of(changes)
+        if problem is None:
+            return f"{aim} write {self._write(changes)}."
+        why = f"{escape(str(problem.value))} {problem.message}; {problem.hint}"
+        return f"{aim} change {problem.field} first: {why}. Then write {self._write(changes)}."
 
-    def _problem_of(self, changes: dict[str, Any]) -> str:
+    def _problem_of(self, changes: dict[str, Any]) -> Problem | None:
         """Why the policy would refuse *changes*."""
         try:
             self.policy.override(**changes)
         except PolicyError as error:
-            problem = error.problems[-1]
-            return f"{escape(str(problem.value))} cannot be added: it {problem.message}; {problem.hint}."
-        return ""
+            return error.problems[-1]
+        return None
 
     def _write(self, changes: dict[str, Any]) -> str:
         by_place: dict[str, list[str]] = {}
@@ -256,10 +279,11 @@ def _origin_check_failed(it: _Refusal) -> str:
 
 def _method_not_allowed(it: _Refusal) -> str:
     method = it.method.upper()
-    if _is_in_wrong_case(it.method) and (method in it.routed_methods or allows_method(it.policy, method)):
+    is_in_wrong_case = _is_in_wrong_case(it.method) or (it.method != method and it.is_narrowed)
+    if is_in_wrong_case and (method in it.routed_methods or allows_method(it.policy, method)):
         return f"The method {it.method!r} is not {method!r}. {_in_fetch(method)} The server needs no change."
     names = [name for name in it.policy.methods if name != "HEAD" or "GET" not in it.policy.methods]
-    if _is_in_wrong_case(it.method):
+    if is_in_wrong_case:
         hint = f"{_in_fetch(method)} {it.advise_adding('To allow it,', 'allow_methods', [method], names)}"
     else:
         hint = it.advise_adding("To allow it,", "allow_methods", [it.method], names)
@@ -285,7 +309,7 @@ def _method_not_routed(it: _Refusal) -> str:
     elif it.place.rule == NO_ROUTE:  # a converter of the app's own has said so
         hint = "To handle it, let its route allow it."
     else:
-        hint = f"To handle it, add a view with @app.route({it.place.rule!r}, methods=[{it.method!r}])."
+        hint = f"To handle it, add a view with @app.route({it.place.rule!r}{it.place.host}, methods=[{it.method!r}])."
     others = f", only for {', '.join(there)}" if there else ""
     return f"This URL has no route for the method {escape(it.method)}{others}. {hint}"
 

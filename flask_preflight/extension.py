@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flask import Blueprint, Flask
@@ -144,7 +144,7 @@ def _unwrap_app(app: object) -> Flask:
         raise TypeError(
             f"{show(app)} is not a Flask app, but its attribute .server is: write Preflight(dash_app.server)"
         )
-    if isinstance(app, Policy) or is_star(app) or is_list(app) or (isinstance(app, str) and "://" in app):
+    if isinstance(app, Policy | Mapping) or is_star(app) or is_list(app) or (isinstance(app, str) and "://" in app):
         raise TypeError(f"the app comes first: write Preflight(app, {write_fields(app)})")
     advice = (
         "write Preflight(app), where app is a Flask object; for another WSGI app write PreflightMiddleware(app, policy)"

@@ -154,7 +154,8 @@ class Journal:
 
     def __init__(self, sender: object) -> None:
         self._sender = sender
-        self._limit = RateLimit()
+        self._of_refusals = RateLimit()
+        self._of_failures = RateLimit()  # apart, so that a flood of refusals hides none
 
     def tell(self, told: Told) -> None:
         """Log a refusal, append it to the list for tests, and send the signal."""
@@ -207,15 +208,16 @@ class Journal:
         """
         if not logger.isEnabledFor(level):
             return
-        admitted = self._limit.admit(cause) if is_limited else (0, 0)
-        if admitted is None:
-            return
-        text, (suppressed, others) = make_text(), admitted
-        if suppressed:
-            text += f" ({suppressed} more of this kind since the last record)"
-        if others:
-            text += f" ({others} of other kinds were not logged)"
         with suppress(Exception):  # nowhere is left to report it
+            limit = self._of_refusals if level <= logging.INFO else self._of_failures
+            admitted = limit.admit(cause) if is_limited else (0, 0)
+            if admitted is None:
+                return
+            text, (suppressed, others) = make_text(), admitted
+            if suppressed:
+                text += f" ({suppressed} more of this kind since the last record)"
+            if others:
+                text += f" ({others} of other kinds were not logged)"
             logger.log(level, "%s", text, **details)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flask import Flask, Request, current_app, has_app_context
 
 from flask_preflight import door
-from flask_preflight.engine import Decision, HeaderList, Reason, RequestFacts, refuse
+from flask_preflight.engine import Decision, HeaderList, Reason, RequestFacts, flaw_of_method, refuse
 from flask_preflight.explain import NO_ROUTE, Place
 from flask_preflight.journal import REFUSALS
 from flask_preflight.policy import Policy
@@ -153,12 +153,15 @@ class FlaskLayer(CorsLayer):
     def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
         method: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD" if is_preflight(environ) else "REQUEST_METHOD"]
         state, table = self._state, self._state.ensure_table()
-        rule: Rule | None = route.rule or table.rule_of(environ, method)
+        is_method = flaw_of_method(method) is None
+        rule: Rule | None = route.rule or (table.rule_of(environ, method) if is_method else None)
         if rule is None:
-            return Place(NO_ROUTE, is_routed=(route.reason or route.error) is not None, setting_of=state.setting_of)
-        is_app_wide = route.reason is Reason.METHOD_NOT_ROUTED
-        marks = () if is_app_wide else table.marks_of(rule.endpoint, method.upper())
-        return Place(rule.rule, setting_of=lambda field: state.setting_of(field, marks))
+            is_known = is_method and (route.reason or route.error) is None
+            return Place(NO_ROUTE, is_routed=not is_known, setting_of=state.setting_of)
+        # where no route has the method, the app-wide policy has decided
+        is_routed = rule.methods is None or method.upper() in rule.methods
+        marks = table.marks_of(rule.endpoint, method.upper()) if is_routed else ()
+        return Place(rule.rule, setting_of=lambda field: state.setting_of(field, marks), host=_host_of(rule))
 
     # -- stacking -----------------------------------------------------------------------------
 
@@ -249,6 +252,13 @@ class _Exchange:
             return start_response(status, decorated, exc_info)
 
         return start
+
+
+def _host_of(rule: Rule) -> str:
+    """What ``app.route`` needs beside the rule."""
+    if rule.host:
+        return f", host={rule.host!r}"
+    return f", subdomain={rule.subdomain!r}" if rule.subdomain else ""
 
 
 def with_refusals(environ: WSGIEnvironment, outer: WSGIEnvironment) -> WSGIEnvironment:

@@ -13,16 +13,16 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial, update_wrapper
-from types import FunctionType, MappingProxyType, MethodType
+from functools import partial, update_wrapper, wraps
+from types import FrameType, FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
 from flask import Blueprint, Flask
 from flask.views import MethodView, View
 
-from flask_preflight.calls import outer_frame, takes_fields, write_fields
+from flask_preflight.calls import check_field_names, outer_frame, takes_fields, write_fields
 from flask_preflight.policy import check_changes, freeze_changes
-from flask_preflight.problems import show
+from flask_preflight.problems import PolicyError, show
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flask_preflight.policy import PolicyChanges
 
 AnyBlueprint = TypeVar("AnyBlueprint", bound=Blueprint)
+Function = TypeVar("Function", bound=Callable[..., Any])
 Marked = TypeVar("Marked")
 
 _ATTRIBUTE: Final = "_preflight_marks"
@@ -54,7 +55,7 @@ class Mark:
         self.module: str = frame.f_globals.get("__name__", "")
         self.is_reached = False
         self._decorator = decorator
-        self.written_at = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        self.written_at = _place_of(frame)
         self._target: Callable[[], object] = lambda: None
         _all_marks[id(self)] = self
 
@@ -87,10 +88,51 @@ def unreached_marks(modules: set[str]) -> list[Mark]:
     return [mark for mark in list(_all_marks.values()) if not mark.is_reached and mark.module in modules]
 
 
+def _advises(advise: Callable[..., str | None]) -> Callable[[Function], Function]:
+    """Decorate a function so that the arguments of another one are a ``TypeError`` with what *advise* says of them."""
+
+    def decorate(function: Function) -> Function:
+        @wraps(function)
+        def checked(*args: Any, **given: Any) -> Any:
+            advice = advise(*args, **given)
+            if advice is not None:
+                raise TypeError(advice)
+            return function(*args, **given)
+
+        return cast(Function, checked)
+
+    return decorate
+
+
+def _advise_no_route(view: object = None, *_: object, **given: object) -> str | None:
+    """For ``@cors_route("/data", methods=["PUT"])``, in place of ``@app.route``."""
+    if not (isinstance(view, str) and view.startswith("/")):
+        return None
+    methods = given.pop("methods", None)
+    check_field_names(given)
+    route = f"@app.route({show(view)}{f', methods={show(methods)}' if methods else ''})"
+    return f"cors_route makes no route: write {route} above @cors_route({write_fields(None, given)})"
+
+
+def _advise_no_blueprint(blueprint: object = None, *_: object, **given: object) -> str | None:
+    """For ``cors_blueprint("api", __name__, url_prefix="/api")``, in place of ``Blueprint``."""
+    if not isinstance(blueprint, str):
+        return None
+    options = {name: value for name, value in given.items() if name in _BLUEPRINT_OPTIONS}
+    check_field_names(given.keys() - options.keys())
+    made = ", ".join([show(blueprint), "__name__", *(f"{name}={show(value)}" for name, value in options.items())])
+    fields = write_fields(None, {name: value for name, value in given.items() if name not in options})
+    return f"cors_blueprint makes no blueprint: write cors_blueprint(Blueprint({made}), {fields})"
+
+
+_BLUEPRINT_OPTIONS: Final = frozenset(inspect.signature(Blueprint).parameters)
+
+
 @overload
 def cors_route(view: Marked, /) -> Marked: ...
 @overload
 def cors_route(**changes: Unpack[PolicyChanges]) -> Callable[[Marked], Marked]: ...
+@_advises(_advise_no_route)
 @takes_fields("cors_route({})")
 def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
     """Mark a view: its policy is the inherited one with *changes*, and its URLs handle OPTIONS.
@@ -114,10 +156,11 @@ def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
     .. versionchanged:: 0.2.0
         Values are checked where the decorator stands. A bound method is not marked itself, but the returned copy.
     """
-    mark = Mark(_check(changes), "cors_route")
+    mark = Mark(_check(changes, "cors_route"), "cors_route")
     return _mark_view(view, mark) if view is not None else lambda view: _mark_view(view, mark)
 
 
+@_advises(_advise_no_blueprint)
 @takes_fields("cors_blueprint(blueprint, {})")
 def cors_blueprint(blueprint: AnyBlueprint, **changes: Unpack[PolicyChanges]) -> AnyBlueprint:
     """Mark a blueprint, and return it: its views, and those of nested blueprints, inherit *changes*.
@@ -128,7 +171,7 @@ def cors_blueprint(blueprint: AnyBlueprint, **changes: Unpack[PolicyChanges]) ->
     """
     if not isinstance(blueprint, Blueprint):
         raise TypeError(f"{show(blueprint)} is not a blueprint; {_advise_blueprint(blueprint, changes)}")
-    return _add(blueprint, Mark(_check(changes), "cors_blueprint"))
+    return _add(blueprint, Mark(_check(changes, "cors_blueprint"), "cors_blueprint"))
 
 
 def _advise_blueprint(given: object, changes: Mapping[str, object]) -> str:
@@ -137,7 +180,7 @@ def _advise_blueprint(given: object, changes: Mapping[str, object]) -> str:
     return f"write cors_blueprint(blueprint, {write_fields(given, changes)})"
 
 
-@takes_fields("cors_exempt(view), without parentheses where it is a decorator, and without fields")
+@takes_fields("@cors_exempt, without ()")
 def cors_exempt(view_or_blueprint: Marked) -> Marked:
     """Mark a view or blueprint, and return it: all its responses, also to preflights, are left as they are.
 
@@ -150,10 +193,18 @@ def cors_exempt(view_or_blueprint: Marked) -> Marked:
     return exempt
 
 
-def _check(changes: PolicyChanges) -> PolicyChanges:
+def _check(changes: PolicyChanges, decorator: str) -> PolicyChanges:
     frozen = freeze_changes(changes)
-    check_changes(frozen)
+    try:
+        check_changes(frozen)
+    except PolicyError as error:
+        where = f"{decorator} at {_place_of(outer_frame())}"
+        raise PolicyError(problem._replace(where=where) for problem in error.problems) from None
     return frozen
+
+
+def _place_of(frame: FrameType) -> str:
+    return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
 def _mark_view(view: Any, mark: Mark) -> Any:

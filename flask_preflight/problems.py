@@ -18,7 +18,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "bare-string": ("is one string, not a list", "write [{0}]"),
     "not-a-list": ("is not a list", "write a list such as [{0}]"),
     "not-a-string": ("is not a string", "write a string such as {0}"),
-    "empty-item": ("is an empty item", "drop it"),
+    "empty-item": (
+        "is an empty item",
+        "drop it; a comma at the end gives one, and so does a variable that is not set",
+    ),
     "several-in-one": ("holds several values", "write one string for each: {0}"),
     "ellipsis-as-string": (
         "is a string, but ... for the inherited values is not one",
@@ -38,9 +41,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "has white space, a comma, or a semicolon in it",
         "write one string for each origin: {0}",
     ),
+    "origin-quotes": ("has quotes or brackets around it, inside the string", "write {0}"),
     "origin-regex": (
-        "looks like a regular expression, but only patterns and callables are supported",
-        "write a pattern such as 'https://*.example.com', or a callable",
+        "looks like a regular expression, but only patterns and functions are supported",
+        "write a pattern such as 'https://*.example.com', or a function",
     ),
     "origin-too-long": ("is longer than any origin that a browser sends", "drop it"),
     "origin-file": (
@@ -61,7 +65,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "origin-wildcard": (
         "has a '*' in the wrong place",
         "write a pattern such as 'https://*.example.com' for all subdomains, 'http://localhost:*' for all ports, or"
-        " 'moz-extension://*' for all extensions, or a callable for anything else",
+        " 'moz-extension://*' for all extensions, or a function for anything else",
     ),
     "origin-upper-case": (
         "has upper-case letters, but browsers send origins in lower case",
@@ -74,7 +78,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     "origin-default-port": ("has the default port of its scheme, which browsers leave out", "drop the port"),
     "origin-port": (
         "has an impossible port",
-        "write a number from 1 to 65535 as the port, or a star for any port, such as 'http://localhost:3000'",
+        "write a port from 1 to 65535, such as 'http://localhost:3000', or a star for any port: 'http://localhost:*'",
     ),
     "origin-ip-address": (
         "has an IP address that is not valid, or that browsers spell in another way",
@@ -116,7 +120,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "wildcard-with-credentials": (
         "is not accepted by browsers when credentials are allowed",
-        "write the values, such as {0}, or set allow_credentials=False",
+        "write {0}, or set allow_credentials=False",
     ),
     "insecure-origin-with-credentials": (
         "is not encrypted, so anyone on the network path can change its pages, and could then act as the user",
@@ -170,7 +174,10 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
         "is a value for the whole policy, but each field has its own key",
         "write a key such as PREFLIGHT_ALLOW_ORIGINS (FLASK_PREFLIGHT_ALLOW_ORIGINS in the environment)",
     ),
-    "unknown-config-key": ("is the value of a key that is not a field of a policy", "write {0}, or drop it"),
+    "unknown-config-key": (
+        "is the value of a setting that does not exist",
+        "write {0} (FLASK_{0} in the environment), or drop it",
+    ),
 }
 
 PROBLEM_IDS: Final = frozenset(_TEXTS)

@@ -34,9 +34,8 @@ _MOST_HOPS: Final = 5
 # The methods that a rule is checked for if it takes any method
 _COMMON_METHODS: Final = tuple(sorted(name.upper() for name in http_method_funcs))
 
-# For these, the rule that handles them is not looked up: browsers never ask for the safelisted methods, and OPTIONS is
-# nearly always handled by Flask itself.
-_SAME_RULE: Final = fetch.SAFELISTED_METHODS | {"OPTIONS"}
+# For these, the rule that handles them is not looked up: browsers never ask for them.
+_SAME_RULE: Final = fetch.SAFELISTED_METHODS
 
 # From Flask 3.2 on, automatic OPTIONS responses are a rule of their own
 _AUTOMATIC_OPTIONS: Final = "_automatic_options"
@@ -175,8 +174,7 @@ class PolicyTable:
             found = self._match(environ, method)
         except MethodNotAllowed as error:
             # A converter may have raised it, with whatever it was given, such as the method itself.
-            others = (name for name in error.valid_methods or () if name.upper() != method.upper())
-            methods = [name for name in others if flaw_of_method(name) is None]
+            methods = [name for name in error.valid_methods or () if _is_other_method(name, method)]
             return RouteMatch(self.app_wide.narrow(methods), reason=Reason.METHOD_NOT_ROUTED)
         except HTTPException:
             # no such URL or host: the page should be able to read Flask's answer
@@ -212,7 +210,9 @@ class PolicyTable:
             if method in _SAME_RULE:
                 return True
             rule = found.adapter.match(found.path, method, return_rule=True)[0]  # another one may handle it
-            return rule is found.rule or self.policy_of(rule.endpoint, method) == policy
+            # Flask's own answer to OPTIONS runs no view
+            is_flasks_own = method == "OPTIONS" and getattr(rule, "provide_automatic_options", False)
+            return rule is found.rule or is_flasks_own or self.policy_of(rule.endpoint, method) == policy
         except Exception:  # noqa: BLE001 - no view has it, or a bad policy; converters may raise anything
             return False
 
@@ -296,6 +296,10 @@ class PolicyTable:
         if adapter is None:  # an override of the app's, since there is a request
             raise NotFound
         return adapter
+
+
+def _is_other_method(name: object, method: str) -> bool:
+    return isinstance(name, str) and name.upper() != method.upper() and flaw_of_method(name) is None
 
 
 def _path_within(adapter: MapAdapter, url: str) -> str:

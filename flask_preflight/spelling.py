@@ -41,6 +41,9 @@ _REGEX_SIGNS = re.compile(r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-")
 # A scheme and what was written for "://"; the lookahead leaves out a host and its port, such as "http:3000"
 _WOULD_BE_SCHEME = re.compile(r"([A-Za-z]{3,6})(:/*|:\\+|/{2,3}|\\{2,3})(?=[^/\\:])(?!\d+$)")
 
+# A regular expression for both schemes: what comes before "://"
+_ANY_HTTP = re.compile(r"(?:https\?|http\(s\)\?|\((?:\?:)?(?:https\?|https?\|https?)\))(?=://)")
+
 # A regular expression for all subdomains: what comes between "://" and "."
 _ANY_LABELS = re.compile(r"://(?:\(\?:|\()?(?:\.|\\w|\[[^\]]*\])[*+]\)?\\?\.")
 _ANY_PORT = re.compile(r":(?:\\d|\[0-9\])(?:[*+]|\{[0-9,]*\})$")
@@ -80,14 +83,39 @@ def _is_one_edit(text: str, right: str) -> bool:
     )
 
 
+_QUOTES: Final = "'\"\u2018\u2019\u201c\u201d"
+
+
 def split_values(text: str) -> list[str]:
     """The values in a string that may be a list in JSON or in Python, or separated in another way."""
-    text = text.strip(" \t\r\n'\"\u2018\u2019\u201c\u201d")
+    text = _COMMENT.sub("", _GLUED_ELLIPSIS.sub("...,", text)).strip(f" \t\r\n{_QUOTES}")
     if text.startswith("[") and re.match(r"\[[0-9A-Fa-f:.]*\]", text) is None:  # else it is an IPv6 address
         text = text[1:]
     if text.count("]") > text.count("["):
         text = text.rstrip().removesuffix("]")
-    return [part for part in re.split(r"[\s,;\"'{}\u2018\u2019\u201c\u201d]+", text) if part]
+    return [part for part in re.split(rf"[\s,;{{}}{_QUOTES}]+", text) if part]
+
+
+# As in files that set environment variables
+_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
+
+# "..." for the inherited values, where the comma behind it was forgotten
+_GLUED_ELLIPSIS = re.compile(r"(?<![^\s,;\[\"'])\.\.\.(?=\w)")
+
+
+def is_glued(text: str) -> bool:
+    """Whether *text* is ``"..."`` and a value, without a comma between them."""
+    return _GLUED_ELLIPSIS.match(text) is not None
+
+
+def show_values(texts: Iterable[str]) -> str:
+    """*texts* as the items of a list in Python, where ``...`` has no quotes."""
+    return show_items(... if text == "..." else text for text in texts)
+
+
+def join_pieces(text: str) -> str:
+    """*text* without white space that no list of origins has, as in ``https://a .com``."""
+    return re.sub(r"(?<=://)\s+|(?<!\s)\s+(?=[:/]|\.(?!\.))", "", text)
 
 
 def correct_origins(texts: Iterable[str]) -> list[str]:
@@ -107,7 +135,7 @@ def _looks_like_regex(parts: _Parts) -> bool:
 
 def _read_regex(text: str) -> str | None:
     """The origin or pattern that a regular expression stands for, if there is one."""
-    plain = text.removeprefix("^").removesuffix("$").replace(r"\/", "/")
+    plain = _ANY_HTTP.sub("https", text.removeprefix("^").removesuffix("$").replace(r"\/", "/"), count=1)
     plain = _ANY_PORT.sub(":*", _ANY_LABELS.sub("://*.", plain)).replace(r"\.", ".").replace(r"\-", "-")
     return plain if is_allowed_origin(plain) else None
 
@@ -152,26 +180,40 @@ def diagnose(text: str) -> Flaw:
         return make_flaw(text, "wildcard-beside-others")
     if text.lower().startswith("file:"):
         return make_flaw(text, "origin-file")
-    if re.search(r"[\s,;]", text):
+    if re.search(r"[\s,;]", text) or is_glued(text):
         return _diagnose_several(text)
     if len(text) > MAX_ORIGIN_LENGTH:
         return make_flaw(text, "origin-too-long")
+    bare = split_values(text)
+    if len(bare) == 1 and bare != [text] and is_allowed_origin(*correct_origins(bare)):
+        return make_flaw(text, "origin-quotes", show_values(correct_origins(bare)))
     repaired = _repair_scheme(text)
     if repaired is not None:
         return make_flaw(text, "origin-scheme", spelling=_correct(_split(repaired)))
     parts = _split(text)
     problem_id = next(problem_id for problem_id, applies in _CHECKS if applies(parts))
-    return make_flaw(text, problem_id, spelling=_read_regex(text) if problem_id == "origin-regex" else _correct(parts))
+    spelling = _read_regex(text) if problem_id == "origin-regex" else _correct(parts)
+    is_part = problem_id == "origin-wildcard" and _PART_OF_LABEL.search(parts.host)
+    return make_flaw(text, problem_id, spelling=spelling, hint=_WHOLE_LABELS if is_part else None)
+
+
+# A star that stands for some letters
+_PART_OF_LABEL = re.compile(r"[^.*]\*|\*[^.*]")
+_WHOLE_LABELS: Final = (
+    "write a pattern such as 'https://*.example.com', or a function (docs/front-ends.md); a '*' stands for whole labels"
+    " between two dots, not for some letters of one"
+)
 
 
 def _diagnose_several(text: str) -> Flaw:
-    values = split_values(text[:_MOST_SPLIT])
+    values = split_values(join_pieces(text[:_MOST_SPLIT]))
     if not values:
         return make_flaw(text, "empty-item")
     shown = correct_origins(values)
     if not any(map(is_allowed_origin, shown)):
         shown = ["https://example.com"]
-    return make_flaw(text, "origin-separator", show_items(shown))
+    hint = f"write {show_values(shown)}" if len(shown) == 1 else None
+    return make_flaw(text, "origin-separator", show_values(shown), hint=hint)
 
 
 def _spelling_of(text: str) -> str | None:
@@ -202,12 +244,18 @@ def _correct(parts: _Parts) -> str | None:
     if "*" in port:
         port = ":*"
     host = parts.host
-    if scheme in _HTTP and host.startswith("*"):
+    if scheme in _HTTP and not _is_ending(host):
         host = re.sub(r"^\*[*.]*", "*.", host)
     wildcard = "*." if host.startswith("*.") else ""
     host = _correct_host(scheme, host.removeprefix("*.")) or ""
     corrected = f"{scheme}://{wildcard}{host}{port}"
     return corrected if host and is_allowed_origin(corrected) else None
+
+
+def _is_ending(host: str) -> bool:
+    """Whether *host* is a star and the end of a label, as in ``*-team.example.com``, and not a whole domain."""
+    end = host.lstrip("*")
+    return end != host and not end.startswith(".") and (end.startswith("-") or end.count(".") != 1)
 
 
 def _correct_scheme(parts: _Parts) -> str:
@@ -221,7 +269,7 @@ def _correct_scheme(parts: _Parts) -> str:
 
 def _guess_scheme(host: str, port: str) -> str:
     """The scheme that was left out; ``""`` if *host* is a word such as ``about``."""
-    origin = Origin("http", host, "")
+    origin = Origin("http", host.removeprefix("*."), "")
     if origin.is_loopback or host.startswith("[") or ENDS_IN_NUMBER.fullmatch(host):
         return "http"
     if "." in host:

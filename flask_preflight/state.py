@@ -7,18 +7,18 @@ import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, TypeGuard
 from weakref import WeakSet
 
 import publicsuffixlist  # noqa: F401 - `reconfigure` may need it, and a fork may leave the lock of an import locked
 from flask import Flask
 
-from flask_preflight.checks import is_list
-from flask_preflight.config import forgotten_variables, in_config, key_of, read_config
+from flask_preflight.checks import is_function, is_list, read_fields
+from flask_preflight.config import in_config, key_of, read_config, split_variables
 from flask_preflight.journal import Journal
 from flask_preflight.marks import Mark, unreached_marks
 from flask_preflight.policy import Policy, merge
-from flask_preflight.problems import PolicyError
+from flask_preflight.problems import PolicyError, Problem, show
 from flask_preflight.routes import PolicyTable
 
 if TYPE_CHECKING:
@@ -130,40 +130,94 @@ class AppState:
         settled = self._make_version(version.reconfigured, is_settled=True)
         settled.table.note_reached_marks()
         settled.table.check()
-        for name in forgotten_variables(self.app.config):
-            advice = "write app.config.from_prefixed_env() before Preflight(app)"
-            self.journal.log_once(
-                logging.WARNING, ("forgotten-variable", name), f"The environment variable {name} is not read: {advice}."
-            )
+        self._warn_of_variables(settled.config)
         settled.table.handle_options()
         return settled
+
+    def _warn_of_variables(self, config: Mapping[str, Any]) -> None:
+        """Log once which environment variables have no effect."""
+        read, unread = split_variables(self.app.config)
+        for name, field in unread.items():
+            advice = "write app.config.from_prefixed_env() before Preflight(app)"
+            call = self._replacing_call(field)
+            if call is not None:
+                advice += f", and remove {field} from {_relative(call.name)}, which replaces it"
+            text = f"The environment variable {name} is not read: {advice}."
+            self.journal.log_once(logging.WARNING, ("forgotten-variable", name), text)
+        for name, field in read.items():
+            call = self._replacing_call(field)
+            if call is not None and _differ(field, config[field], call.changes[field]):
+                text = (
+                    f"The environment variable {name} has no effect, because {_relative(call.name)} sets {field}, too"
+                )
+                self.journal.log_once(logging.WARNING, ("replaced-variable", name), f"{text}: remove one of the two.")
+
+    def _replacing_call(self, field: str) -> Call | None:
+        """The call that sets *field*, and does not only add to what it inherits."""
+        return next(
+            (call for call in self._calls[::-1] if field in call.changes and not _adds(call.changes[field])), None
+        )
 
     def reconfigure(self, changes: PolicyChanges) -> None:
         """Add *changes* to those made before. Takes no lock: no URL map is asked, and nothing is logged."""
         while True:
             old = self.version()
             reconfigured = _fold(old.reconfigured, changes)
-            policy = merge(Policy(), old.config, *self._levels, *reconfigured)
+            policy = self._merge(old.config, reconfigured)
             table = PolicyTable(self.app, policy, self.journal)
             table.check()
             if old.replace(_Version(table, old.config, reconfigured, is_settled=old.is_settled)):
                 return
 
     def _make_version(self, reconfigured: Levels, *, is_settled: bool = False) -> _Version:
-        levels = (*self._levels, *reconfigured)
         config, problems = read_config(self.app.config)
         policy = Policy()
         try:
-            policy = merge(policy, config, *levels)
+            policy = self._merge(config, reconfigured)
         except PolicyError as error:
-            from_config = config.keys() - {name for level in levels for name in level}
-            problems += [
-                in_config(problem, self.app.config) if problem.field in from_config else problem
-                for problem in error.problems
-            ]
+            problems += error.problems
         if problems:
             raise PolicyError(problems)
         return _Version(PolicyTable(self.app, policy, self.journal), config, reconfigured, is_settled=is_settled)
+
+    def _merge(self, config: Mapping[str, Any], reconfigured: Levels) -> Policy:
+        """The app-wide policy.
+
+        :raises PolicyError: if it is not valid; each problem names the call or the key that its value comes from.
+        """
+        try:
+            return merge(Policy(), config, *self._levels, *reconfigured)
+        except PolicyError as error:
+            calls = (*self._calls, *(Call("preflight.reconfigure(...)", changes) for changes in reconfigured))
+            problems = [self._locate(problem, config, calls[::-1]) for problem in error.problems]
+        raise PolicyError(problems)
+
+    def _locate(self, problem: Problem, config: Mapping[str, Any], calls: tuple[Call, ...]) -> Problem:
+        """*problem* with the place that its value comes from, of *calls* the first that has it."""
+        for call in calls:
+            if _has(call.changes, problem):
+                return problem._replace(where=call.name)
+        if problem.field not in config:
+            return problem
+        return in_config(problem, self.app.config, {name for call in calls for name in call.changes})
+
+
+def _has(changes: Mapping[str, Any], problem: Problem) -> bool:
+    """Whether the value that *problem* is about stands in *changes*."""
+    value = changes.get(problem.field)
+    return problem.field in changes and (not _adds(value) or show(problem.value) in map(show, value))
+
+
+def _adds(value: Any) -> TypeGuard[Iterable[object]]:
+    """Whether *value* is a list that adds to the inherited values."""
+    return is_list(value) and any(item is ... for item in value)
+
+
+def _differ(field: str, value: object, other: object) -> bool:
+    """Whether two values of *field* mean different things."""
+    if is_function(other):
+        return True
+    return read_fields({field: value})[0] != read_fields({field: other})[0]
 
 
 _states: Final[WeakSet[AppState]] = WeakSet()
@@ -178,7 +232,7 @@ def _note_reached_marks() -> None:
 def _relative(place: str) -> str:
     """*place* with its file as seen from the current directory."""
     with suppress(OSError):  # the directory may have been removed
-        return place.replace(f"{Path.cwd()}{os.sep}", "", 1)
+        return place.replace(f" at {Path.cwd()}{os.sep}", " at ", 1)
     return place
 
 

@@ -17,6 +17,7 @@ from flask_preflight.checks import can_be_called
 from flask_preflight.engine import Decision, HeaderList, Outcome, Reason, RequestFacts, negotiate
 from flask_preflight.explain import ANY_PATH, Place, debug_answer, debug_header, escape, explain
 from flask_preflight.journal import Journal, Told
+from flask_preflight.paths import PathPolicies
 from flask_preflight.policy import Policy
 from flask_preflight.problems import show
 from flask_preflight.responses import (
@@ -140,13 +141,20 @@ class CorsLayer:
         """Where the policy of a request comes from, for the log and for advice."""
         return ANY_PATH
 
+    def _find_place(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
+        """As `place_of`, which asks the app's own objects. Whatever they raise must change no answer."""
+        try:
+            return self.place_of(environ, policy, route)
+        except Exception:  # noqa: BLE001 - as above
+            return ANY_PATH
+
     def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> Told:
         """Tell those who want to know. A refusal is explained at most once, and only if somebody reads it."""
         environ = facts.environ or {}
         told = Told(policy, facts, decision, debug=self.debug)
         if decision.reason is not None and (self.debug or journal.tells_refusals(environ)):
-            place = self.place_of(environ, policy, route)
-            sentence = cache(partial(explain, policy, facts, decision, place))
+            place = self._find_place(environ, policy, route)
+            sentence = cache(partial(_explain_safely, policy, facts, decision, place))
             told = Told(policy, facts, decision, place.rule, sentence, self.debug)
         self.journal.tell(told)
         return told
@@ -173,6 +181,14 @@ class CorsLayer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} at {id(self):#x} around {escape(repr(self.app))}>"
+
+
+def _explain_safely(policy: Policy, facts: RequestFacts, decision: Decision, place: Place) -> str:
+    """As `explain`, which shows the app's own objects. Whatever they raise must change no answer."""
+    try:
+        return explain(policy, facts, decision, place)
+    except Exception as error:  # noqa: BLE001 - as above
+        return f"This cannot be explained, because an object of the app raised {type(error).__name__}."
 
 
 def respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:
@@ -264,8 +280,7 @@ class PreflightMiddleware(CorsLayer):
             environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
 
     def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
-        key_of = getattr(self._policy, "key_of", None)  # `by_path` has it
-        key = key_of and key_of(environ)
+        key = self._policy.key_of(environ) if isinstance(self._policy, PathPolicies) else None
         return Place(key, setting_of=lambda field: (field, f"the Policy of {key!r}")) if key else ANY_PATH
 
 
@@ -277,6 +292,30 @@ def _advise_policy(given: object) -> str:
     if isinstance(given, Mapping) and any(str(key).startswith("/") for key in given):
         return "for policies by path write PreflightMiddleware(app, by_path({'/api': policy}))"
     return f"write PreflightMiddleware(app, Policy({write_fields(given)})), or a callable that returns a Policy"
+
+
+class _OnlyInFlask:
+    """An attribute that the app inside has, if it is a Flask app. To get it is an error that says what to write.
+
+    A descriptor, because a method ``__getattr__`` would slow down every other attribute in Python 3.11.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, instance: object, owner: type) -> object:
+        advice = "write Preflight(app), or app.wsgi_app = PreflightMiddleware(app.wsgi_app, policy)"
+        raise AttributeError(f"{owner.__name__} is around the app, and lacks its {self._name!r}: under Flask {advice}")
+
+
+# What programs do with a Flask app, also after they have put middleware around it
+for _name in (
+    *("route", "get", "post", "put", "patch", "delete", "add_url_rule", "register_blueprint", "register_extension"),
+    *("before_request", "after_request", "teardown_request", "teardown_appcontext", "errorhandler"),
+    *("config", "extensions", "logger", "cli", "run", "test_client", "test_request_context", "app_context"),
+    *("url_map", "view_functions", "wsgi_app"),
+):
+    setattr(PreflightMiddleware, _name, _OnlyInFlask(_name))
 
 
 def _call_finder(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from cases import MEASURED, Case, run_in_model, summary
+from test_links import anchors
 from werkzeug.datastructures import Headers
 
-from flask_preflight import Policy, PreflightMiddleware, __version__, fetch
+from flask_preflight import Policy, PreflightMiddleware, Reason, __version__, fetch
 from flask_preflight.browser import Browser, CORSError, Exchange, Step
 
 if TYPE_CHECKING:
@@ -1115,8 +1116,8 @@ sent      OPTIONS https://backend.com/data, credentials: same-origin
           Origin: https://frontend.com
 received  204
 why       The answer (status 204) has no Access-Control-Allow-Origin.
-change    Send Access-Control-Allow-Origin: https://frontend.com with this answer. If others have it, something \
-answered in the app's place: an error page, a login, a proxy.
+change    Send Access-Control-Allow-Origin: https://frontend.com with this response. If other responses have it, \
+something answered in the app's place: an error page, a login, a proxy.
 Chromium  Access to fetch at 'https://backend.com/data' from origin 'https://frontend.com' has been blocked by CORS \
 policy: Response to preflight request doesn't pass access control check: No 'Access-Control-Allow-Origin' header is \
 present on the requested resource.
@@ -1190,9 +1191,34 @@ def test_what_is_nearly_right(value: str, hint: str) -> None:
     assert error.why == f"Access-Control-Allow-Origin is {value}; it must be {PAGE}, byte for byte. {hint}".rstrip()
 
 
-def test_a_method_in_the_wrong_case_is_named() -> None:
-    error = failure(answering([ALLOW], [ALLOW, ("Access-Control-Allow-Methods", "GET, PATCH")]), f"{API}/", "patch")
-    assert error.why.endswith(" PATCH is not patch.")
+NO_STAR = " (* does not count for requests with credentials)"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "method", "credentials", "why"),
+    [
+        pytest.param(None, "DELETE", "omit", "is missing; it must name DELETE, in capitals.", id="missing"),
+        pytest.param("*", "PUT", "include", f"is '*'; it must name PUT, in capitals{NO_STAR}.", id="star"),
+        pytest.param(
+            "GET, PATCH",
+            "patch",
+            "omit",
+            "is 'GET, PATCH'; it must name patch, in lower case. PATCH is not patch.",
+            id="case",
+        ),
+        pytest.param("GET", "Patch", "omit", "is 'GET'; it must name Patch, in exactly this spelling.", id="mixed"),
+    ],
+)
+def test_a_method_that_is_not_allowed(allowed: str | None, method: str, credentials: Any, why: str) -> None:
+    lines = [ALLOW, CREDENTIALS, *([("Access-Control-Allow-Methods", allowed)] if allowed else [])]
+    error = failure(answering([ALLOW], lines), f"{API}/", method, credentials=credentials)
+    assert error.why == f"Access-Control-Allow-Methods {why}"
+
+
+@pytest.mark.parametrize(("credentials", "star"), [("omit", ""), ("include", NO_STAR)])
+def test_a_header_that_is_not_allowed(credentials: Any, star: str) -> None:
+    error = failure(answering([ALLOW], [ALLOW, CREDENTIALS]), DATA, headers={"X-A": "1"}, credentials=credentials)
+    assert error.why == f"Access-Control-Allow-Headers is missing; it must name x-a, which the script set{star}."
 
 
 def test_firefox_counts_lines_where_others_count_commas() -> None:
@@ -1244,6 +1270,50 @@ def test_used(preflight_browser):
     assert "2 passed" in result.stdout, result.stdout
 
 
+# each with the error that ends it
+FAILING_CALLS = {
+    "Browser(app).fetch('https://backend.com/', 'PUT')": "CORSError",
+    "Browser(app).fetch('https://backend.com/moved')": "CORSError",
+    "Browser(app).fetch('ftp://backend.com/')": "TypeError",
+    "Browser(app, 'https://frontend.com/')": "ValueError",
+    "LiveTransport('https://backend.com/')": "ValueError",
+    "Browser(lambda *_: 1 / 0).fetch('https://backend.com/')": "ZeroDivisionError",
+}
+
+FAILING_APP = """
+from flask_preflight.browser import Browser, LiveTransport
+
+def app(environ, start_response):
+    headers = [("Access-Control-Allow-Origin", "*"), ("Location", "/")] if environ["PATH_INFO"] == "/moved" else []
+    start_response("302 Found" if headers else "200 OK", headers)
+    return []
+"""
+
+
+def test_pytest_shows_the_line_of_the_test_and_no_line_of_the_browser(tmp_path: Path) -> None:
+    tests = [f"def test_{number}():\n    {call}\n" for number, call in enumerate(FAILING_CALLS)]
+    source = FAILING_APP + "".join(tests)
+    (tmp_path / "test_it.py").write_text(source, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    ]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    result = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, env=environment)
+    places = [line for line in result.stdout.splitlines() if re.match(r"\S+\.py:[0-9]+: .", line)]
+    lines = source.splitlines()
+    assert places == [
+        f"test_it.py:{lines.index(f'    {call}') + 1}: {error}" for call, error in FAILING_CALLS.items()
+    ], result.stdout
+
+
 def test_an_error_says_what_the_answer_to_the_preflight_says() -> None:
     """For servers that are not written with this package, and explain themselves in the body."""
 
@@ -1269,6 +1339,74 @@ def test_an_error_says_why_a_server_with_this_package_has_refused() -> None:
         )
         assert caught.value.exchange.refusal == refusal
         assert f"\nserver    {refusal}\n" in str(caught.value)
+
+
+@pytest.mark.parametrize("reason", Reason, ids=lambda reason: reason.value)
+def test_a_refusal_leads_to_its_section_of_the_documentation(reason: Reason) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        environ["flask_preflight.refusals"].append(f"{reason.value}; A sentence.")
+        start_response("403 Forbidden", [])
+        return []
+
+    page, _, anchor = failure(app, DATA, "PUT").docs.partition("#")
+    assert (page, anchor) == ("docs/refusals.md", reason.value)
+    assert anchor in anchors((ROOT / page).read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "said", ["no reason", "a b; c", "A; b", "; b", f"{'a' * 65}; b", "#a; b"], ids=lambda said: said[:9]
+)
+def test_a_refusal_without_a_reason_leads_to_what_the_browser_saw(said: str) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        environ["flask_preflight.refusals"].append(said)
+        start_response("403 Forbidden", [])
+        return []
+
+    assert failure(app, DATA, "PUT").docs == "docs/messages.md#allow-origin-missing"
+
+
+REFUSED = b"This CORS preflight is refused.\n"
+ASK_THE_SERVER = (
+    "flask-preflight has refused this preflight. The reason can be the origin, the method or a header. "
+    "The server's log says which (docs/logs.md), or run the same test with Browser(app)."
+)
+SEND_THE_HEADER = (
+    f"Send Access-Control-Allow-Origin: {PAGE} with this response. If other responses have it, something answered in "
+    "the app's place: an error page, a login, a proxy."
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "headers", "body", "fix", "docs"),
+    [
+        pytest.param("PUT", "403 No", [], REFUSED, ASK_THE_SERVER, "refusals.md#where-to-look", id="as-sent"),
+        pytest.param("PUT", "200 OK", [], REFUSED, ASK_THE_SERVER, "refusals.md#where-to-look", id="other-status"),
+        pytest.param(
+            "PUT",
+            "403 No",
+            [("Access-Control-Allow-Origin", "*")],
+            REFUSED,
+            ASK_THE_SERVER,
+            "refusals.md#where-to-look",
+            id="headers-of-a-proxy",
+        ),
+        pytest.param(
+            "PUT", "403 No", [], b"Forbidden\n", SEND_THE_HEADER, "messages.md#allow-origin-missing", id="other-body"
+        ),
+        pytest.param(
+            "GET", "200 OK", [], REFUSED, SEND_THE_HEADER, "messages.md#allow-origin-missing", id="no-preflight"
+        ),
+    ],
+)
+def test_a_refusal_by_this_package_without_a_reason(
+    method: str, status: str, headers: list[tuple[str, str]], body: bytes, fix: str, docs: str
+) -> None:
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        start_response(status, headers)
+        return [body]
+
+    error = failure(app, DATA, method)
+    assert (error.fix, error.docs) == (fix, f"docs/{docs}")
 
 
 def test_what_an_app_says_about_its_refusal_is_escaped_and_shortened() -> None:

@@ -82,13 +82,15 @@ def test_all_problems_are_reported_at_once() -> None:
     )
     with pytest.raises(PolicyError) as caught:
         Preflight(app, max_age=-2, expose_headers=["not a name"])
+    line = test_all_problems_are_reported_at_once.__code__.co_firstlineno + 10
+    call = f"Preflight(...) at {__file__}:{line}"
     assert {(problem.field, problem.id, problem.where) for problem in caught.value.problems} == {
         ("PREFLIGHT_ALLOW_ORIGNS", "unknown-config-key", "app.config['PREFLIGHT_ALLOW_ORIGNS']"),
         ("allow_origins", "origin-trailing-slash", "app.config['PREFLIGHT_ALLOW_ORIGINS']"),
         ("allow_headers", "config-empty", "app.config['PREFLIGHT_ALLOW_HEADERS']"),
-        ("expose_headers", "header-invalid", ""),
+        ("expose_headers", "header-invalid", call),
         ("allow_credentials", "not-a-bool", "app.config['PREFLIGHT_ALLOW_CREDENTIALS']"),
-        ("max_age", "max-age-range", ""),
+        ("max_age", "max-age-range", call),
     }
     assert len(caught.value.problems) == 6
     assert "preflight" not in app.extensions
@@ -112,7 +114,7 @@ def test_all_problems_are_reported_at_once() -> None:
 def test_unknown_keys_are_answered_with_the_nearest(key: str, meant: str) -> None:
     [(field, problem_id, where, hint)] = problems_of(**{key: 1})
     assert (field, problem_id, where) == (key, "unknown-config-key", f"app.config[{key!r}]")
-    assert hint == f"write {meant}, or drop it"
+    assert hint == f"write {meant} (FLASK_{meant} in the environment), or drop it"
 
 
 def test_the_hint_for_a_key_that_is_near_to_none_is_to_remove_it() -> None:
@@ -285,13 +287,22 @@ def test_a_bad_value_is_located_at_its_own_key(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "right"),
-    [(1, "True"), (0, "False"), ("1", "True"), ("True", "True"), ("yes", "True"), ("", "False"), (None, "False")],
-    ids=repr,
+    ("value", "right", "how"),
+    [
+        (1, "True", ""),
+        (0, "False", ""),
+        (None, "False", ""),
+        ("1", "True", ""),
+        ("yes", "True", ""),
+        ("", "False", ""),
+        ("True", "True", ", in lower case"),
+        ("FALSE", "False", ", in lower case"),
+        ("false", "False", ", without quotes"),
+    ],
 )
-def test_a_bool_is_true_or_false(value: Any, right: str) -> None:
+def test_a_bool_is_true_or_false(value: Any, right: str, how: str) -> None:
     place = "app.config['PREFLIGHT_ALLOW_CREDENTIALS']"
-    hint = f"write {right}, and in the environment {right.lower()}"
+    hint = f"write {right}, and in the environment {right.lower()}{how}"
     assert problems_of(PREFLIGHT_ALLOW_CREDENTIALS=value) == [("allow_credentials", "not-a-bool", place, hint)]
 
 

@@ -86,3 +86,20 @@ def test_in_production_every_refusal_looks_the_same(page: str, arguments: dict[s
     assert says(error.console["Firefox"], "CORS header ‘Access-Control-Allow-Origin’ missing")
     if error.exchange.preflight:
         assert error.console["WebKit"] == "Preflight response is not successful. Status code: 403"
+
+
+@pytest.mark.parametrize(
+    ("column", "allow_origins"), [pytest.param(1, [PAGE], id="origins"), pytest.param(2, "*", id="star")]
+)
+def test_cookies_that_the_policy_does_not_allow(
+    column: int, allow_origins: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = PreflightMiddleware(answering([]), Policy(allow_origins=allow_origins, allow_methods=["PUT"]), debug=True)
+    error = failure(app, DATA, "PUT", credentials="include")
+    assert (error.exchange.preflight, error.exchange.status, caplog.messages) == (True, 204, [])
+    section = parts((ROOT / "docs" / "refusals.md").read_text(encoding="utf-8"))["`credentials-not-allowed`"]
+    rows = [
+        re.split(r" *\| *", line)[1:] for line in section.splitlines() if line.startswith(("| Chr", "| Fire", "| Saf"))
+    ]
+    for engine, row in zip(LISTS, rows, strict=True):
+        assert says(error.console[engine], row[column].strip("`"))

@@ -35,8 +35,8 @@ LAYERS = {
     # any WSGI app
     "responses": ("fetch origin policy engine", ""),
     "journal": ("origin policy engine explain", "blinker"),
-    "wsgi": ("problems checks calls policy engine explain responses journal", ""),
     "paths": ("problems calls policy", ""),
+    "wsgi": ("problems checks calls policy engine explain responses journal paths", ""),
     # Flask
     "marks": ("problems calls policy", "flask"),
     "routes": ("fetch problems policy engine journal marks", "flask werkzeug"),
@@ -47,21 +47,22 @@ LAYERS = {
     "extension": ("problems checks calls policy config state layer", "flask"),
     # The judge of the tests knows only the standards' words and hosts, and nothing of what it judges.
     "browser/text": ("", ""),
+    "browser/arguments": ("browser/text", ""),
     "browser/urls": ("fetch hosts browser/text", ""),
     "browser/cookies": ("browser/urls", ""),
     "browser/transport": ("fetch browser/urls", "werkzeug"),
     "browser/http1": ("fetch browser/text browser/transport", "werkzeug"),
-    "browser/live": ("browser/text browser/urls browser/transport browser/http1", "werkzeug"),
+    "browser/live": ("browser/text browser/arguments browser/urls browser/transport browser/http1", "werkzeug"),
     "browser/records": ("fetch browser/urls", "werkzeug"),
     "browser/messages": ("fetch browser/text browser/urls browser/records", "werkzeug"),
     "browser/checks": ("fetch browser/urls browser/records browser/messages", "werkzeug"),
     "browser/cache": ("fetch browser/urls browser/records", ""),
     "browser/vary": ("fetch browser/text browser/records", "werkzeug"),
     "browser/headers": ("fetch browser/urls browser/records", ""),
-    "browser/requests": ("fetch browser/text browser/urls browser/records", ""),
+    "browser/requests": ("fetch browser/text browser/arguments browser/urls browser/records", ""),
     "browser/model": (
-        "fetch browser/urls browser/cookies browser/transport browser/records browser/messages "
-        "browser/checks browser/cache browser/vary browser/headers browser/requests",
+        "fetch browser/arguments browser/urls browser/cookies browser/transport browser/records "
+        "browser/messages browser/checks browser/cache browser/vary browser/headers browser/requests",
         "werkzeug",
     ),
     "browser/__init__": ("browser/live browser/records browser/messages browser/vary browser/model", ""),

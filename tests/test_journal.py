@@ -601,7 +601,7 @@ TRACEBACKS: dict[str, tuple[Callable[[], None], list[str]]] = {
     "while another is handled": (raises_while_handling, ["LookupError", "LookupError"]),
     "in place of another": (raises_in_place_of_another, ["ValueError"]),
     "a ring": (raises_in_a_ring, ["ValueError", "LookupError"] * 5),
-    "a syntax error": (raises_a_syntax_error, ["File"]),
+    "a syntax error": (raises_a_syntax_error, ["SyntaxError"]),
     "not to be shown": (raises_what_cannot_be_shown, ["test_explain.Unspeakable"]),
 }
 

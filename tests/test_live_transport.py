@@ -23,7 +23,7 @@ from random_cases import random_case
 from raw_server import SECONDS_OF_PATIENCE, RawServer, Talk, forever, leaving, raw_server, saying, silent
 from real_browsers import serving
 
-from flask_preflight import __version__
+from flask_preflight import Policy, PreflightMiddleware, __version__
 from flask_preflight.browser import Browser, CORSError, LiveTransport, Step
 
 SEED = 2026
@@ -376,6 +376,34 @@ Firefox   Cross-Origin Request Blocked: The Same Origin Policy disallows reading
 {origin}/data. (Reason: CORS request did not succeed). Status code: (null).
 docs      docs/messages.md#no-response
 standard  https://fetch.spec.whatwg.org/#concept-network-error"""
+    )
+
+
+def test_a_refusal_by_this_package_in_production() -> None:
+    app = PreflightMiddleware(lambda environ, start_response: [], Policy(allow_origins=["https://frontend.com"]))
+    with serving(app) as port, pytest.raises(CORSError) as caught:
+        Browser(transport=LiveTransport(f"http://127.0.0.1:{port}")).fetch(f"http://127.0.0.1:{port}/data", "PUT")
+    url = f"http://127.0.0.1:{port}/data"
+    assert str(caught.value) == (
+        f"""\
+allow-origin-missing: the script on https://frontend.com gets nothing; the preflight failed
+
+sent      OPTIONS {url}, credentials: same-origin
+          Access-Control-Request-Method: PUT
+          Origin: https://frontend.com
+received  403
+          This CORS preflight is refused.
+why       The answer (status 403) has no Access-Control-Allow-Origin.
+change    flask-preflight has refused this preflight. The reason can be the origin, the method or a header. \
+The server's log says which (docs/logs.md), or run the same test with Browser(app).
+Chromium  Access to fetch at '{url}' from origin 'https://frontend.com' has been blocked by CORS policy: Response to \
+preflight request doesn't pass access control check: No 'Access-Control-Allow-Origin' header is present on the \
+requested resource.
+Firefox   Cross-Origin Request Blocked: The Same Origin Policy disallows reading the remote resource at {url}. \
+(Reason: CORS header ‘Access-Control-Allow-Origin’ missing). Status code: 403.
+WebKit    Preflight response is not successful. Status code: 403
+docs      docs/refusals.md#where-to-look
+standard  https://fetch.spec.whatwg.org/#cors-check"""
     )
 
 

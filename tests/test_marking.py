@@ -204,7 +204,7 @@ NO_VIEWS: list[Any] = [
     pytest.param(dict, "is not a subclass of flask.views.View, ", id="built-in class"),
     pytest.param(object, "is not a subclass of flask.views.View, ", id="object"),
     pytest.param(Slotted, "is not a subclass of flask.views.View, ", id="class that is no view"),
-    pytest.param("/api", "is not a view function, view class, or blueprint; write cors_(exempt|route)", id="URL"),
+    pytest.param("api", "is not a view function, view class, or blueprint; write cors_(exempt|route)", id="name"),
     pytest.param(
         {"max_age": 1}, "is not a view function, view class, or blueprint; write cors_(exempt|route)", id="dict"
     ),
@@ -234,7 +234,7 @@ def test_objects_that_are_no_views(mark: Callable[[Any], Any], target: object, m
 
 
 @pytest.mark.parametrize(
-    "target", [lambda: "", View, "/api", None, Flask(__name__)], ids=lambda each: type(each).__name__
+    "target", [lambda: "", View, ["/api"], None, Flask(__name__)], ids=lambda each: type(each).__name__
 )
 def test_objects_that_are_no_blueprints(target: Any) -> None:
     right = r"(mark a view with cors_route: write cors_route|write cors_blueprint)\(.*max_age=1\)(\(view\))?"

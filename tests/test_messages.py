@@ -59,6 +59,7 @@ def new_names() -> dict[str, Any]:
         **{name: getattr(flask_preflight, name) for name in flask_preflight.__all__},
         **{each.__name__: each for each in (Blueprint, Flask, MethodView, View, timedelta)},
         **{"re": re, "os": os, "functools": functools},
+        "__name__": "app",
         "app": app,
         "blueprint": Blueprint("api", "app"),
         "dash_app": Dash(),

@@ -165,7 +165,7 @@ def test_what_is_set_up_right_goes_through(edge: Edge, method: str) -> None:
             Step.ALLOW_ORIGIN_MISSING,
             method == "PUT",
             f"The answer (status {status}) has no Access-Control-Allow-Origin.",
-            "If others have it, something answered in the app's place: an error page, a login, a proxy.",
+            "If other responses have it, something answered in the app's place: an error page, a login, a proxy.",
             id=f"stripped-{method}",
         )
         for method, status in (("GET", 200), ("PUT", 204))

@@ -64,7 +64,7 @@ def test_reconfigure_changes_nothing_where_a_view_would_be_bad() -> None:
     for bad in changes:
         with pytest.raises(PolicyError) as caught:
             extension.reconfigure(app, **bad)
-        place = f"view 'view' at {line_of(view)}" if "allow_origins" in bad else ""
+        place = f"view 'view' at {line_of(view)}" if "allow_origins" in bad else "preflight.reconfigure(...)"
         assert [problem.where for problem in caught.value.problems] == [place]
         assert preflight(app, "PUT", "/").cors["Access-Control-Max-Age"] == "1"
     extension.reconfigure(app, max_age=2)  # and the refused changes are not kept

@@ -14,12 +14,14 @@ ports, service workers, HTTP authentication by the browser, and what engines do 
 """
 
 # The rules of this folder:
-# - A file imports only files above it: text, urls, cookies, transport, http1, live, records, messages, checks, cache,
-#   vary, headers, requests, model.
+# - A file imports only files above it: text, arguments, urls, cookies, transport, http1, live, records, messages,
+#   checks, cache, vary, headers, requests, model.
 #   Read them in this order, or start with model, which is the Fetch standard's algorithm.
 # - Of the rest of the package it uses the Fetch standard's words, `fetch`, and the URL standard's hosts, `hosts`, and
 #   nothing else: the judge must not share an error with what it judges.
 # - Each algorithm stands under the link to its section of the standard.
+# - A file whose frames say nothing to the reader of a failing test has a global `__tracebackhide__`. pytest then leaves
+#   them out: https://docs.pytest.org/en/stable/example/simple.html#writing-well-integrated-assertion-helpers.
 # - urls, cookies, transport, http1 and live take and return plain values. They know nothing of requests and pages.
 
 from .live import LiveTransport

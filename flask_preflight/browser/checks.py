@@ -11,6 +11,8 @@ from .messages import Step, block
 from .records import Exchange, Request, Response
 from .urls import HTTP_SCHEMES, URL, parse_location
 
+__tracebackhide__ = True
+
 
 # https://fetch.spec.whatwg.org/#concept-main-fetch, "request's mode is "same-origin""
 def check_same_origin(request: Request) -> None:

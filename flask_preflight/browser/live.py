@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from werkzeug.datastructures import Headers
 
+from .arguments import check_server
 from .http1 import BadAnswer, read_answer
 from .text import shown
 from .transport import Answer
@@ -24,6 +25,8 @@ from .urls import HTTP_SCHEMES, URL, checked_origin
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
+
+__tracebackhide__ = True
 
 
 class LiveTransport:
@@ -76,6 +79,7 @@ class LiveTransport:
 
 
 def _live_origin(origin: str) -> str:
+    check_server(origin)
     if checked_origin(origin).partition("://")[0] not in HTTP_SCHEMES:
         raise ValueError(f"origin: {origin!r} is neither http: nor https:")
     return origin

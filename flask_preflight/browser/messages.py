@@ -15,6 +15,8 @@ from .records import Exchange, Request
 from .text import MOST_CHARACTERS, shown
 from .urls import parse_location, parse_url
 
+__tracebackhide__ = True
+
 
 class Step(Enum):
     """Where a browser stops. The value is the section's anchor in ``docs/messages.md``."""
@@ -81,6 +83,8 @@ class CORSError(Exception):
     @property
     def fix(self) -> str:
         """What to change on the server."""
+        if _is_unexplained(self.exchange):
+            return _ASK_THE_SERVER
         return _EXPLANATIONS[self.step].fix.format_map(self._facts)
 
     @property
@@ -91,6 +95,10 @@ class CORSError(Exception):
     @property
     def docs(self) -> str:
         """The section of this package's documentation."""
+        if reason := _REASON.match(self.exchange.refusal):
+            return f"docs/refusals.md#{reason[1]}"
+        if _is_unexplained(self.exchange):
+            return "docs/refusals.md#where-to-look"
         return f"docs/messages.md#{self.step.value}"
 
     def __str__(self) -> str:
@@ -155,8 +163,8 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     Step.ALLOW_ORIGIN_MISSING: _Explanation(
         "cors-check",
         "The answer (status {status}) has no Access-Control-Allow-Origin.{sender}",
-        "Send Access-Control-Allow-Origin: {origin} with this answer. "
-        "If others have it, something answered in the app's place: an error page, a login, a proxy.",
+        "Send Access-Control-Allow-Origin: {origin} with this response. "
+        "If other responses have it, something answered in the app's place: an error page, a login, a proxy.",
         "No 'Access-Control-Allow-Origin' header is present on the requested resource.",
         "CORS header ‘Access-Control-Allow-Origin’ missing",
         _ORIGIN_NOT_ALLOWED,
@@ -228,8 +236,7 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     ),
     Step.ALLOW_METHODS: _Explanation(
         "cors-preflight-fetch",
-        "Access-Control-Allow-Methods {said}; it must name {method}, in this case of letters "
-        "(* does not count for requests with credentials).{difference}",
+        "Access-Control-Allow-Methods {said}; it must name {method}, {spelling}{star}.{difference}",
         "Add {method} to Access-Control-Allow-Methods on the preflight's answer.",
         "Method {method} is not allowed by Access-Control-Allow-Methods in preflight response.",
         "Did not find method in CORS header ‘Access-Control-Allow-Methods’",
@@ -246,8 +253,7 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
     ),
     Step.ALLOW_HEADERS: _Explanation(
         "cors-preflight-fetch",
-        "Access-Control-Allow-Headers {said}; it must name {header}, which the script set "
-        "(* does not count for requests with credentials).",
+        "Access-Control-Allow-Headers {said}; it must name {header}, which the script set{star}.",
         "Add {header} to Access-Control-Allow-Headers on the preflight's answer.",
         "Request header field {header} is not allowed by Access-Control-Allow-Headers in preflight response.",
         "header ‘{header}’ is not allowed according to header ‘Access-Control-Allow-Headers’ "
@@ -307,6 +313,8 @@ def block(step: Step, request: Request, exchange: Exchange, **facts: str) -> NoR
     origin, header = request.serialized_origin(), facts.get("header", "")
     facts["said"] = f"is '{facts['value']}'" if facts.get("value") else "is missing"
     facts["difference"] = _difference(step, facts.get("value", ""), origin, request.method)
+    facts["spelling"] = _spelling(request.method)
+    facts["star"] = " (* does not count for requests with credentials)" if request.credentials == "include" else ""
     facts["sender"] = _sender(exchange)
     facts["advice"] = (
         "Let the page call the final URL, or serve it from the page's own origin. "
@@ -352,6 +360,13 @@ def _difference(step: Step, value: str, origin: str, method: str) -> str:
     return next((f" {sentence}." for sentence, holds in differences.items() if holds), "")
 
 
+def _spelling(method: str) -> str:
+    """How to write *method*: methods are case-sensitive."""
+    if method.isupper():
+        return "in capitals"
+    return "in lower case" if method.islower() else "in exactly this spelling"
+
+
 def _without_port(authority: str) -> str:
     return re.sub(r":[0-9]*\Z", "", authority)
 
@@ -370,6 +385,27 @@ def _sender(exchange: Exchange) -> str:
     if exchange.status in words.REDIRECT_STATUSES and "Location" in headers:
         return f" It redirects to {shown(headers['Location'])}, and a redirect needs the header too."
     return ""
+
+
+# ---------------------------------------------------------------------------------------
+# Refusals by this package
+# ---------------------------------------------------------------------------------------
+
+# "<reason>; <sentence>"; each reason has a section in docs/refusals.md.
+_REASON = re.compile("([a-z-]{1,64});")
+
+# In production, a live server says no more than this.
+_UNEXPLAINED = b"This CORS preflight is refused."
+
+_ASK_THE_SERVER = (
+    "flask-preflight has refused this preflight. The reason can be the origin, the method or a header. "
+    "The server's log says which (docs/logs.md), or run the same test with Browser(app)."
+)
+
+
+def _is_unexplained(exchange: Exchange) -> bool:
+    """Whether this package refused the preflight and did not say why."""
+    return exchange.preflight and not exchange.refusal and exchange.data.strip() == _UNEXPLAINED
 
 
 # ---------------------------------------------------------------------------------------
@@ -483,10 +519,10 @@ def _report(error: CORSError) -> Iterator[str]:
         yield ""
         yield f"sent      {what}"
         yield from _exchange_lines(exchange)
-    yield f"why       {error.why}"
-    if exchange.refusal:  # it knows its policy, and says what to write
+    if exchange.refusal:  # the server knows its policy, and says what to write
         yield f"server    {shown(exchange.refusal, _LONGEST_REFUSAL)}"
-    else:
+    yield f"why       {error.why}"
+    if not exchange.refusal:
         yield f"change    {error.fix}"
     for engine, sentence in error.console.items():
         yield f"{engine:<9} {sentence}"

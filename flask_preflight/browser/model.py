@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import time
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from werkzeug.datastructures import Headers
 
 from .. import fetch as words
+from .arguments import check_app, check_names, check_transport, describe_missing
 from .cache import PreflightCache
 from .checks import (
     check_redirect,
@@ -34,6 +35,8 @@ from .vary import AllowedOrigins
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+__tracebackhide__ = True
 
 
 class Browser:
@@ -80,6 +83,7 @@ class Browser:
         redirect: Redirect = "follow",
         *,
         mode: Literal["cors", "no-cors", "same-origin"] = "cors",
+        **unknown: NoReturn,
     ) -> Response:
         """What ``fetch(url, {...})`` does in the page's script: https://fetch.spec.whatwg.org/#fetch-method.
 
@@ -93,9 +97,10 @@ class Browser:
 
         Raises :class:`CORSError` if the script gets nothing and ``TypeError`` for what ``fetch()`` refuses
         before anything is sent (a forbidden method, GET with a body, no URL that is ``http:`` or ``https:``, what
-        ``"no-cors"`` does not allow).
+        ``"no-cors"`` does not allow), and for arguments of other clients, such as *data*: it says what to write.
         What the app raises comes through.
         """
+        check_names(unknown)
         options = {"credentials": credentials, "redirect": redirect, "mode": mode}
         request = script_request(self._page, url, method, headers, body, json, options)
         _append_accept(request)
@@ -111,6 +116,11 @@ class Browser:
         if not seconds >= 0:
             raise ValueError(f"seconds: {seconds!r} is negative; time goes forward only")
         self._cache.now += seconds
+
+    if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
+
+        def __getattr__(self, name):
+            raise AttributeError(describe_missing(name), name=name, obj=self)
 
     # https://fetch.spec.whatwg.org/#main-fetch, the step that chooses among ways to fetch
     def _main_fetch(self, request: Request) -> Exchange:
@@ -188,11 +198,11 @@ class Browser:
 
 
 def _transport(app: WSGIApplication | Mapping[str, WSGIApplication] | None, transport: Transport | None) -> Transport:
-    if isinstance(app, str):
-        raise TypeError(f"app: {app!r} is no WSGI app; for a live server, write transport=LiveTransport({app!r})")
     if app is not None and transport is None:
+        check_app(app)
         return WSGITransport(app)
     if app is None and transport is not None:
+        check_transport(transport)
         return transport
     raise TypeError("give either an app or transport=LiveTransport('https://staging.example.com')")
 

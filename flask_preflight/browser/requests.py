@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import json as json_module
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from .. import fetch as words
+from .arguments import check_body, check_method, check_url, read_headers
 from .records import Page, Request
 from .text import shown
 from .urls import HTTP_SCHEMES, URL, checked_origin, parse_url
+
+__tracebackhide__ = True
 
 
 def page_of(origin: str) -> Page:
@@ -64,6 +67,7 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
 
 
 def _http_url(text: str, page: Page) -> URL:
+    check_url(text)
     try:
         url = parse_url(text, page.url)
     except ValueError as error:
@@ -76,6 +80,7 @@ def _http_url(text: str, page: Page) -> URL:
 
 
 def _script_method(method: str) -> str:
+    check_method(method)
     if not words.is_token(method) or words.is_forbidden_method(method):
         raise TypeError(f"method: {shown(method)} is not a method that a script may send")
     return words.normalize_method(method)
@@ -83,8 +88,7 @@ def _script_method(method: str) -> str:
 
 # https://fetch.spec.whatwg.org/#concept-headers-append, under the guard "request"
 def _script_headers(headers: ScriptHeaders) -> list[tuple[str, str]]:
-    pairs = cast("Iterable[tuple[str, str]]", headers.items() if isinstance(headers, Mapping) else headers or ())
-    given = [(name, value.strip(words.WHITESPACE)) for name, value in pairs]
+    given = [(name, value.strip(words.WHITESPACE)) for name, value in read_headers(headers)]
     for name, value in given:
         if not words.is_token(name) or not words.is_header_value(value):
             raise TypeError(f"headers: {shown(name)}: {shown(value)} is not a header")
@@ -113,6 +117,7 @@ def _no_cors_headers(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 # https://fetch.spec.whatwg.org/#concept-bodyinit-extract
 def _set_body(request: Request, body: bytes | str | None, json: Any) -> None:
+    check_body(body)
     content_type = None
     if json is not None:
         body = json_module.dumps(json)

@@ -22,6 +22,8 @@ from .urls import URL, checked_origin
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+__tracebackhide__ = True
+
 
 class Answer(NamedTuple):
     """What came back for one request."""

@@ -7,12 +7,15 @@ which they are the same. Of every other URL it reads the scheme: no script can f
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from .. import fetch as words
 from ..hosts import parse_host, parse_ipv6
 from .text import shown
+
+__tracebackhide__ = True
 
 # https://fetch.spec.whatwg.org/#http-scheme
 HTTP_SCHEMES: Final = frozenset({"http", "https"})
@@ -214,18 +217,37 @@ _OPAQUE_ORIGIN = re.compile(
 
 
 def checked_origin(origin: str) -> str:
-    """*origin* itself; ``ValueError`` if it is not serialized as browsers do."""
+    """*origin* itself; ``ValueError`` if it is not serialized as browsers do, ``TypeError`` if it is no string."""
+    if not isinstance(origin, str):
+        raise TypeError(f"origin: {origin!r} is not a string")
     opaque = _OPAQUE_ORIGIN.fullmatch(origin)
     host = opaque["host"] or "" if opaque else ""
     is_spelled_right = not host.startswith("[") or parse_ipv6(host) == host
     if origin == words.NULL_ORIGIN or (opaque and is_spelled_right):
         return origin
+    if with_scheme := _with_scheme(origin):
+        raise ValueError(f"origin: {origin!r} has no scheme; write {with_scheme!r}")
     better = parse_url(origin).origin
     if better == words.NULL_ORIGIN:
         raise ValueError(f"origin: {origin!r} is not an origin; write 'null', or a scheme and a host in lower case")
     if origin != better:
         raise ValueError(f"origin: {origin!r} is not as browsers write it; write {better!r}")
     return origin
+
+
+_WITHOUT_SCHEME = re.compile(r"(?P<host>[\w-]+(?:\.[\w-]+)*|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?/?")
+_LOCAL_HOST = re.compile(r"[^.]*|.*[0-9\]]|.*\.localhost", re.IGNORECASE)
+
+
+def _with_scheme(text: str) -> str | None:
+    """The origin that a host without a scheme probably stands for; ``None`` if *text* is not a host."""
+    match = _WITHOUT_SCHEME.fullmatch(text)
+    if match is None or text.isdecimal():
+        return None
+    scheme = "http" if _LOCAL_HOST.fullmatch(match["host"]) else "https"
+    with suppress(ValueError):
+        return parse_url(f"{scheme}://{text}").origin
+    return None
 
 
 # https://html.spec.whatwg.org/multipage/browsers.html#same-site. Without the public suffix list: the last two

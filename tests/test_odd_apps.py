@@ -1,0 +1,268 @@
+"""Explanations show the app's own objects. Whatever these are or raise, no answer changes, and the advice is true."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.views import MethodView
+from pages import PAGE, REFUSED, STRANGER, Answer, preflight, send
+from werkzeug.test import Client
+
+from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_route
+from flask_preflight.explain import describe_error
+
+
+@pytest.fixture(autouse=True)
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "flask_preflight")
+    return caplog
+
+
+def new_app(**changes: Any) -> Flask:
+    app = Flask("odd", static_folder=None)
+    fields: dict[str, Any] = {"allow_origins": [PAGE], **changes}
+    Preflight(app, **fields)
+    return app
+
+
+def refusal_of(app: Any, method: str, path: str, **headers: str) -> str:
+    app.debug = True
+    return Client(app).open(path, method=method, headers=headers).headers.get("CORS-Refused", "")
+
+
+def announced(method: str, origin: str = PAGE) -> dict[str, str]:
+    return {"Origin": origin, "Access-Control-Request-Method": method}
+
+
+def test_source_that_has_changed_on_disk_changes_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deployment or an editor may write a module while the process runs."""
+    module = tmp_path / "views_that_change.py"
+    module.write_text(
+        "from flask.views import MethodView\nfrom flask_preflight import cors_route\n"
+        "@cors_route(allow_origins=['https://a.example'])\ndef view(): return 'here'\n"
+        "@cors_route(allow_origins=['https://a.example'])\nclass View(MethodView):\n    def get(self): return 'here'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    views = importlib.import_module("views_that_change")
+    app = new_app()
+    app.add_url_rule("/view", view_func=views.view)
+    app.add_url_rule("/class", view_func=views.View.as_view("class"))
+    module.write_text('"""new\nversion\n"""\nX = """\ntext\n')
+    for path, line in (("/view", 3), ("/class", 5)):
+        assert preflight(app, "GET", path, origin=STRANGER) == REFUSED
+        assert send(app, "GET", path, origin=STRANGER)[0] == 200
+        assert f" at {module}:{line}." in refusal_of(app, "OPTIONS", path, **announced("GET", STRANGER))
+        app.debug = False
+    del sys.modules["views_that_change"]
+
+
+class Raising:
+    """A descriptor, such as the query property of a database library, that works inside of a request only."""
+
+    def __get__(self, *_: object) -> Any:
+        raise RuntimeError("no database")
+
+
+def test_a_method_that_names_an_attribute_of_the_view_class_is_a_405() -> None:
+    class Users(MethodView):
+        query = Raising()
+
+        def get(self) -> str:
+            return "users"
+
+    app = new_app()
+    app.add_url_rule("/users", view_func=Users.as_view("users"))
+    answer = Client(app).open("/users", method="QUERY", headers={"Origin": STRANGER})
+    assert (answer.status_code, answer.headers["Vary"]) == (405, "Origin")
+    assert preflight(app, "QUERY", "/users") == REFUSED
+
+
+def test_a_405_names_the_place_of_the_app_wide_policy() -> None:
+    """It has decided, so a change of the view's mark would change nothing."""
+    app = new_app()
+    app.put("/x")(cors_route(allow_origins=["https://view.example"])(lambda: ""))
+    refusal = refusal_of(app, "GET", "/x", Origin=STRANGER)
+    assert f"write allow_origins=['{PAGE}', '{STRANGER}'] in Preflight(...) at " in refusal
+
+
+@pytest.mark.parametrize(("routed", "asked"), [("PATCH", "patch"), ("PROPFIND", "propfind"), ("PROPFIND", "PropFind")])
+@pytest.mark.parametrize("allow_methods", [None, "listed"])
+def test_a_method_that_differs_in_case_only_needs_no_change_of_the_server(
+    allow_methods: Any, routed: str, asked: str
+) -> None:
+    app = new_app(allow_methods=[routed] if allow_methods else None)
+    app.add_url_rule("/x", "x", lambda: "", methods=[routed])
+    refusal = refusal_of(app, "OPTIONS", "/x", **announced(asked))
+    assert refusal == (
+        f"method-not-allowed; The method '{asked}' is not '{routed}'. Methods are case-sensitive: write '{routed}' in"
+        " the page's fetch(). The server needs no change."
+    )
+
+
+def test_a_flood_of_refusals_hides_no_failure(log: pytest.LogCaptureFixture) -> None:
+    def fails(origin: str, environ: dict[str, Any]) -> bool:
+        raise ConnectionError("away")
+
+    app = new_app()
+    for number in range(101):
+        app.add_url_rule(f"/{number}", f"view{number}", lambda: "")
+    app.add_url_rule("/failing", "failing", cors_route(allow_origins=fails)(lambda: ""))
+    for number in range(101):
+        send(app, "GET", f"/{number}", origin=STRANGER)
+    send(app, "GET", "/failing", origin=STRANGER)
+    assert [record.levelname for record in log.records if record.levelno > logging.INFO] == ["ERROR"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "first"),
+    [
+        pytest.param(Policy(allow_origins=[PAGE], expose_headers="*"), "expose_headers", id="star"),
+        pytest.param(Policy(allow_origins=[PAGE, "http://b.example"]), "allow_origins", id="insecure origin"),
+    ],
+)
+def test_what_stands_against_cookies_is_named_with_its_field(policy: Policy, first: str) -> None:
+    client = Client(PreflightMiddleware(Flask("x"), policy, debug=True), use_cookies=False)
+    refusal = client.get("/", headers={"Origin": PAGE, "Cookie": "a=b"}).headers["CORS-Refused"]
+    assert f"If the page needs cookies, change {first} first: " in refusal
+    assert ". Then write allow_credentials=True in the Policy." in refusal
+
+
+def test_the_current_directory_is_removed_at_the_start_of_a_path_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = tmp_path / "other" / tmp_path.relative_to("/")
+    inner.mkdir(parents=True)
+    (inner / "anchored.py").write_text(
+        "from flask_preflight import Preflight\nmake = lambda app, **f: Preflight(app, **f)\n"
+    )
+    monkeypatch.syspath_prepend(inner)
+    make = importlib.import_module("anchored").make
+    app = Flask("odd", static_folder=None)
+    make(app, allow_origins=[PAGE])
+    monkeypatch.chdir(tmp_path)
+    refusal = refusal_of(app, "GET", "/x", Origin=STRANGER)
+    assert refusal.endswith(f" at {inner.relative_to(tmp_path)}/anchored.py:2.")
+    del sys.modules["anchored"]
+
+
+def test_a_policy_finder_of_the_users_own_may_have_any_attribute() -> None:
+    class Tenants:
+        def __call__(self, environ: dict[str, Any]) -> Policy:
+            return Policy(allow_origins=[PAGE])
+
+        def key_of(self, tenant: str) -> str:
+            raise KeyError(tenant)
+
+    app = PreflightMiddleware(Flask("x"), Tenants(), debug=True)
+    assert "origin-not-allowed" in refusal_of(app, "GET", "/", Origin=STRANGER)
+
+
+@pytest.mark.parametrize("host", [{"host": "a.example"}, {"subdomain": "api"}], ids=str)
+def test_the_advised_route_has_its_host(host: dict[str, Any]) -> None:
+    app = Flask("odd", static_folder=None, host_matching="host" in host, subdomain_matching="subdomain" in host)
+    app.config["SERVER_NAME"] = "a.example"
+    Preflight(app, allow_origins=[PAGE])
+    app.add_url_rule("/x", "x", lambda: "", methods=["PUT"], **host)
+    base = f"http://{'api.' if 'subdomain' in host else ''}a.example"
+    app.debug = True
+    refusal = Client(app).options("/x", base_url=base, headers=announced("DELETE")).headers["CORS-Refused"]
+    (name, value), *_ = host.items()
+    assert f"@app.route('/x', {name}='{value}', methods=['DELETE'])" in refusal
+
+
+class NoNotes(Exception):
+    @property
+    def __notes__(self) -> list[str]:
+        raise ZeroDivisionError
+
+
+class NoLine(SyntaxError):
+    @property
+    def lineno(self) -> int:  # type: ignore[override]
+        raise ZeroDivisionError
+
+
+class Meta(type):
+    __hash__ = None  # type: ignore[assignment]
+
+
+class NoHash(Exception, metaclass=Meta):
+    pass
+
+
+class NoName(Exception):
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+def chained() -> Exception:
+    error = ValueError("last")
+    inner: BaseException = error
+    for _ in range(20_000):
+        inner.__context__ = inner = KeyError("x")
+    return error
+
+
+@pytest.mark.parametrize(
+    "make", [NoNotes, NoLine, NoHash, NoName, chained], ids=["notes", "line", "hash", "str", "chain"]
+)
+def test_an_odd_exception_refuses_and_changes_no_answer(make: Callable[[], Exception]) -> None:
+    def fails(origin: str, environ: dict[str, Any]) -> bool:
+        raise make()
+
+    app = new_app(allow_origins=fails)
+    app.add_url_rule("/x", "x", lambda: "here", methods=["PUT"])
+    assert preflight(app, "PUT", "/x") == REFUSED
+    assert send(app, "PUT", "/x") == Answer(200, {"Vary": "Origin"}, "here")
+    app.debug = True
+    assert preflight(app, "PUT", "/x").cors["CORS-Refused"].startswith("origin-check-failed; The callable in")
+
+
+def test_an_odd_exception_is_shown_without_what_it_raises() -> None:
+    assert describe_error(NoName()) == "'test_odd_apps.NoName: <it cannot be shown>'"
+    assert describe_error(ValueError("no")) == "'ValueError: no'"
+    assert describe_error(ValueError()) == "'ValueError'"
+
+
+class Unnamed:
+    """A view that raises when it is looked at."""
+
+    def __call__(self) -> str:
+        return "here"
+
+    __name__ = "unnamed"
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__qualname__":
+            raise ZeroDivisionError
+        raise AttributeError(name)
+
+
+def test_a_view_that_raises_when_it_is_shown_changes_no_answer() -> None:
+    app = new_app()
+    app.add_url_rule("/x", "x", cors_route(allow_headers=[])(Unnamed()), methods=["PUT"])
+    assert preflight(app, "PUT", "/x", "X-A") == REFUSED
+    assert refusal_of(app, "OPTIONS", "/x", **announced("PUT"), **{"Access-Control-Request-Headers": "x-a"}) == (
+        "headers-not-allowed; This cannot be explained, because an object of the app raised ZeroDivisionError."
+    )
+
+
+def test_valid_methods_that_are_no_strings_change_no_answer() -> None:
+    from werkzeug.exceptions import MethodNotAllowed
+    from werkzeug.routing import BaseConverter
+
+    class Odd(BaseConverter):
+        def to_python(self, value: str) -> str:
+            raise MethodNotAllowed(valid_methods=[None, 7])  # type: ignore[list-item]
+
+    app = new_app()
+    app.url_map.converters["odd"] = Odd
+    app.put("/<odd:x>")(lambda x: "")
+    assert preflight(app, "PUT", "/x") == REFUSED
