@@ -61,6 +61,7 @@ def paths(browser: Browser) -> list[str]:
 
 ALLOW = ("Access-Control-Allow-Origin", PAGE)
 CREDENTIALS = ("Access-Control-Allow-Credentials", "true")
+METADATA = [("Sec-Fetch-Dest", "empty"), ("Sec-Fetch-Mode", "cors"), ("Sec-Fetch-Site", "cross-site")]
 USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
 
 
@@ -240,6 +241,7 @@ def test_sends_the_preflight_byte_for_byte_as_engines_do() -> None:
                 ("Access-Control-Request-Headers", "authorization,content-type,x-1,x-a,x-b,x_under,zeta"),
                 ("Referer", f"{PAGE}/"),
                 ("Origin", PAGE),
+                *METADATA,
                 USER_AGENT,
             ]
         ),
@@ -252,6 +254,7 @@ def test_sends_the_preflight_byte_for_byte_as_engines_do() -> None:
         ("Accept", "*/*"),
         ("Referer", f"{PAGE}/"),
         ("Origin", PAGE),
+        *METADATA,
         USER_AGENT,
     ]
 
@@ -325,6 +328,9 @@ def test_what_the_app_is_told() -> None:
         "HTTP_RANGE": "bytes=0-1",
         "HTTP_ACCEPT": "*/*",
         "HTTP_REFERER": "https://[::1]:8443/",
+        "HTTP_SEC_FETCH_DEST": "empty",
+        "HTTP_SEC_FETCH_MODE": "cors",
+        "HTTP_SEC_FETCH_SITE": "same-origin",
         "HTTP_USER_AGENT": USER_AGENT[1],
         "flask_preflight.refusals": [],
     }
@@ -335,7 +341,7 @@ def test_what_the_app_is_told() -> None:
     [
         ("Cookie", "a=b", True),
         ("Origin", "https://other.com", True),
-        ("Sec-Fetch-Site", "none", True),
+        ("Sec-Secret", "1", True),
         ("Proxy-Authorization", "x", True),
         ("Access-Control-Request-Method", "GET", True),
         ("X-HTTP-Method-Override", "trace", True),

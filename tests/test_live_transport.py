@@ -110,6 +110,9 @@ def test_the_request_byte_for_byte(
         "Accept: */*",
         f"Referer: {here}/",
         *([] if method == "GET" else [f"Origin: {here}"]),
+        "Sec-Fetch-Dest: empty",
+        "Sec-Fetch-Mode: cors",
+        "Sec-Fetch-Site: same-origin",
         f"User-Agent: flask-preflight/{__version__}",
         "",
     ]

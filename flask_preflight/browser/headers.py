@@ -5,7 +5,7 @@ from __future__ import annotations
 from .. import __version__
 from .. import fetch as words
 from .records import Request
-from .urls import HTTP_SCHEMES
+from .urls import HTTP_SCHEMES, is_trustworthy, same_site
 
 # https://fetch.spec.whatwg.org/#default-user-agent-value
 _USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
@@ -13,8 +13,8 @@ _USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
 
 # https://fetch.spec.whatwg.org/#http-network-or-cache-fetch, up to the cookies
 def added_headers(request: Request, *, preflight: bool = False) -> list[tuple[str, str]]:
-    """``Referer``, ``Origin`` and ``User-Agent``, as the request or its preflight has them."""
-    headers = [*_referer(request), *_origin(request, preflight)]
+    """``Referer``, ``Origin``, ``Sec-Fetch-...`` and ``User-Agent``, as the request or its preflight has them."""
+    headers = [*_referer(request), *_origin(request, preflight), *_fetch_metadata(request, preflight)]
     return headers if request.has_header("user-agent") and not preflight else [*headers, _USER_AGENT]
 
 
@@ -37,3 +37,25 @@ def _origin(request: Request, preflight: bool) -> list[tuple[str, str]]:
 
 def _is_downgrade(request: Request) -> bool:
     return request.origin.startswith("https:") and request.url.scheme != "https"
+
+
+# https://w3c.github.io/webappsec-fetch-metadata/#framework
+def _fetch_metadata(request: Request, preflight: bool) -> list[tuple[str, str]]:
+    if not is_trustworthy(request.url.scheme, request.url.host):
+        return []
+    is_navigation = request.mode == "navigate"
+    headers = [
+        ("Sec-Fetch-Dest", "document" if is_navigation else "empty"),
+        ("Sec-Fetch-Mode", "cors" if preflight else request.mode),
+        ("Sec-Fetch-Site", _site(request)),
+    ]
+    # A form is sent by a click of the user: that counts as user activation.
+    return [*headers, ("Sec-Fetch-User", "?1")] if is_navigation else headers
+
+
+# https://w3c.github.io/webappsec-fetch-metadata/#abstract-opdef-set-site
+def _site(request: Request) -> str:
+    others = {url.origin for url in request.urls} - {request.origin}
+    if not all(same_site(origin, request.origin) for origin in others):
+        return "cross-site"
+    return "same-site" if others else "same-origin"

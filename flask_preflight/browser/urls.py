@@ -250,6 +250,13 @@ def _with_scheme(text: str) -> str | None:
     return None
 
 
+# https://w3c.github.io/webappsec-secure-contexts/#is-origin-trustworthy
+def is_trustworthy(scheme: str, host: str) -> bool:
+    """Whether nobody on the way can read or change what is sent: it is encrypted, or stays on this machine."""
+    is_loopback = host == "[::1]" or re.fullmatch(r"127\.[0-9]+\.[0-9]+\.[0-9]+|(.+\.)?localhost\.?", host) is not None
+    return scheme == "https" or is_loopback
+
+
 # https://html.spec.whatwg.org/multipage/browsers.html#same-site. Without the public suffix list: the last two
 # labels stand for the registrable domain.
 def same_site(one: str, other: str) -> bool:
