@@ -104,6 +104,12 @@ class Pickled(Named, io.BytesIO): ...
         ),
         pytest.param(
             [],
+            {"onUploadProgress": print},
+            "fetch() has no argument 'onUploadProgress'; write upload_listener=True",
+            id="axios-progress",
+        ),
+        pytest.param(
+            [],
             {"data": b""},
             "fetch() has no argument 'data'; write body=... for bytes and text, or json=...",
             id="test-client",
@@ -112,7 +118,7 @@ class Pickled(Named, io.BytesIO): ...
             [],
             {"verify": False},
             "fetch() has no argument 'verify'; "
-            "beside the URL it has method, headers, credentials, body, json, redirect, mode",
+            "beside the URL it has method, headers, credentials, body, json, redirect, mode, upload_listener",
             id="another",
         ),
     ],

@@ -38,9 +38,10 @@ def check_server(origin: object) -> None:
 
 
 # What fetch() takes beside the URL, by keyword
-_OPTIONS: Final = ("method", "headers", "credentials", "body", "json", "redirect", "mode")
+_OPTIONS: Final = ("method", "headers", "credentials", "body", "json", "redirect", "mode", "upload_listener")
 
 _INSTEAD: Final = {
+    **dict.fromkeys(("onUploadProgress", "on_upload_progress"), "write upload_listener=True"),
     "content_type": "write headers={'Content-Type': ...}",
     "data": "write body=... for bytes and text, or json=...",
     "follow_redirects": "write redirect='follow' or redirect='manual'",

@@ -22,7 +22,8 @@ class PreflightCache:
     # https://fetch.spec.whatwg.org/#http-fetch, the two conditions for a preflight
     def lacks(self, request: Request) -> bool:
         """Whether a preflight is due."""
-        if request.method not in words.SAFELISTED_METHODS and not self._match(request, "method", request.method):
+        is_asked_for = request.use_cors_preflight or request.method not in words.SAFELISTED_METHODS
+        if is_asked_for and not self._match(request, "method", request.method):
             return True
         return any(not self._match(request, "header", name) for name in request.unsafe_names())
 

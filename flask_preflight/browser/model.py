@@ -28,7 +28,7 @@ from .cookies import CookieJar
 from .headers import added_headers
 from .messages import CORSError, Step, block
 from .records import Credentials, Exchange, Redirect, Request, Response
-from .requests import ScriptHeaders, page_of, script_request
+from .requests import ScriptHeaders, page_of, script_request, set_upload_listener
 from .transport import Transport, WSGITransport
 from .urls import URL
 from .vary import AllowedOrigins
@@ -83,6 +83,7 @@ class Browser:
         redirect: Redirect = "follow",
         *,
         mode: Literal["cors", "no-cors", "same-origin"] = "cors",
+        upload_listener: bool = False,
         **unknown: NoReturn,
     ) -> Response:
         """What ``fetch(url, {...})`` does in the page's script: https://fetch.spec.whatwg.org/#fetch-method.
@@ -93,16 +94,18 @@ class Browser:
         serialized and goes as ``application/json``, what every front end does, ``None`` meaning no body. A
         ``Content-Type`` in *headers* wins. *redirect*: ``"follow"``, ``"error"`` or ``"manual"``. *mode*:
         ``"cors"``; ``"no-cors"``, which sends what needs no preflight and reads nothing of other origins; or
-        ``"same-origin"``, which asks no other origin.
+        ``"same-origin"``, which asks no other origin. *upload_listener*: do as an XMLHttpRequest whose upload has an
+        event listener, as for a progress bar: it always sends a preflight to another origin.
 
         Raises :class:`CORSError` if the script gets nothing and ``TypeError`` for what ``fetch()`` refuses
         before anything is sent (a forbidden method, GET with a body, no URL that is ``http:`` or ``https:``, what
-        ``"no-cors"`` does not allow), and for arguments of other clients, such as *data*: it says what to write.
-        What the app raises comes through.
+        ``"no-cors"`` or an XMLHttpRequest cannot do), and for arguments of other clients, such as *data*: it says what
+        to write. What the app raises comes through.
         """
         check_names(unknown)
         options = {"credentials": credentials, "redirect": redirect, "mode": mode}
         request = script_request(self._page, url, method, headers, body, json, options)
+        set_upload_listener(request, upload_listener)
         _append_accept(request)
         return filtered(request, self._main_fetch(request))
 
@@ -130,7 +133,8 @@ class Browser:
         request.tainting = "opaque" if request.mode == "no-cors" else "cors"
         if request.tainting == "opaque":
             return self._http_fetch(request, make_preflight=False)
-        if request.method in words.SAFELISTED_METHODS and not request.unsafe_names():
+        is_simple = request.method in words.SAFELISTED_METHODS and not request.unsafe_names()
+        if is_simple and not request.use_cors_preflight:
             return self._http_fetch(request, make_preflight=False)
         try:
             return self._http_fetch(request, make_preflight=True)

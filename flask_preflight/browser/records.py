@@ -95,6 +95,8 @@ class Request:
     redirect: Redirect
     body: bytes | None = None
     mode: Mode = "cors"
+    use_cors_preflight: bool = False
+    """XMLHttpRequest's flag: ask in a preflight even if nothing else needs one."""
     tainting: Tainting = "basic"
 
     @property

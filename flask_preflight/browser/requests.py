@@ -135,3 +135,11 @@ def _set_body(request: Request, body: bytes | str | None, json: Any) -> None:
 
 
 _TEXT = "text/plain;charset=UTF-8"
+
+
+# https://xhr.spec.whatwg.org/#the-send()-method
+def set_upload_listener(request: Request, upload_listener: bool) -> None:
+    """Let *request* be that of an XMLHttpRequest, if there is a listener; ``TypeError`` if that could not send it."""
+    if upload_listener and (request.mode, request.redirect) != ("cors", "follow"):
+        raise TypeError("upload_listener: an XMLHttpRequest has the mode 'cors' and follows redirects; leave out both")
+    request.use_cors_preflight = upload_listener
