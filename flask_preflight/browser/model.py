@@ -46,7 +46,7 @@ class Browser:
         origin: str = "https://frontend.com",
         *,
         max_age_limit: int | None = None,
-        lax_by_default: bool = False,
+        lax_by_default: bool = True,
     ) -> None:
         self.origin = checked_origin(origin)
         self.exchanges: list[Exchange] = []

@@ -1,4 +1,4 @@
-"""URLs, their hosts, origins and sites, as browsers read them: https://url.spec.whatwg.org/."""
+"""URLs, their hosts and origins, as browsers read them: https://url.spec.whatwg.org/."""
 
 from __future__ import annotations
 
@@ -86,17 +86,3 @@ def checked_origin(origin: str) -> str:
     if origin != url.origin or not url.host:
         raise ValueError(f"origin: {origin!r} is not as browsers write it; write {url.origin!r}")
     return origin
-
-
-# https://html.spec.whatwg.org/multipage/browsers.html#same-site. Without the public suffix list: the last two
-# labels stand for the registrable domain.
-def same_site(one: str, other: str) -> bool:
-    """Whether two serialized origins are of the same site; ``null`` is of none."""
-    return words.NULL_ORIGIN not in (one, other) and _site(one) == _site(other)
-
-
-def _site(origin: str) -> tuple[str, str]:
-    parts = urlsplit(origin)
-    labels = (parts.hostname or "").split(".")
-    is_address = labels[-1].isdigit() or ":" in labels[-1]
-    return parts.scheme, ".".join(labels if is_address else labels[-2:])
