@@ -75,9 +75,11 @@ async function run({id, opaque, fetches, marks}) {
   let finished = [];
   for (;;) {
     const response = await fetch("/next", {method: "POST", body: JSON.stringify(finished)});
-    const {cases, workers, open} = await response.json();
+    const {cases, workers, open, method} = await response.json();
     if (open) {
-      location = open;
+      const form = Object.assign(document.createElement("form"), {action: open, method});
+      document.documentElement.append(form);
+      method === "POST" ? form.submit() : location.assign(open);  // browsers warn of forms that lead from https to http
       return;
     }
     finished = [];
@@ -194,10 +196,13 @@ class Desk:
         self.mark = mark
         self.batches: queue.Queue[dict[str, Any]] = queue.Queue()
         self.results: queue.Queue[list[dict[str, Any]]] = queue.Queue()
+        self.pages: list[str] = []
+        """The cookies with which pages were opened."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         path = environ["PATH_INFO"]
         if path == "/page":
+            self.pages.append(environ.get("HTTP_COOKIE", "none"))
             start_response("200 OK", [("Content-Type", "text/html")])
             return [PAGE.encode()]
         if path == "/next":
@@ -354,9 +359,13 @@ class Session:
                 return {result["id"]: result["results"] for result in results}
         raise TimeoutError(f"{self.engine} did not finish {len(jobs)} cases")
 
-    def open(self, origin: str) -> None:
-        """Go on with a page on *origin*."""
-        self._desk.batches.put({"open": f"{origin}/page"})
+    def open_page(self, origin: str, method: str = "GET") -> None:
+        """Go on with a page on *origin*, to which a form leads if the *method* is POST."""
+        self._desk.batches.put({"open": f"{origin}/page", "method": method})
+
+    def opened_with(self) -> str:
+        """The cookies with which the last page was opened."""
+        return self._desk.pages[-1]
 
     def run(self, cases: Sequence[Case]) -> dict[str, list[Outcome]]:
         """What the engine makes of *cases*, by id."""

@@ -24,7 +24,8 @@ LAYERS = {
     # the protocol
     "fetch": ("", ""),
     "problems": ("", ""),
-    "origin": ("fetch", "publicsuffixlist"),
+    "suffixes": ("", "publicsuffixlist"),
+    "origin": ("fetch suffixes", ""),
     "spelling": ("fetch problems origin", "idna"),
     "checks": ("fetch problems origin spelling", ""),
     "policy": ("fetch problems origin checks", ""),
@@ -43,12 +44,14 @@ LAYERS = {
     "state": ("problems checks policy journal marks routes config", "flask publicsuffixlist"),
     "layer": ("problems policy engine explain responses journal wsgi routes door state", "flask werkzeug"),
     "extension": ("policy config state layer", "flask"),
-    # The judge of the tests knows only the standard's words, and nothing of what it judges.
+    # The judge of the tests knows the standard's words and the public suffixes, and nothing of what it judges.
     "browser/text": ("", ""),
     "browser/urls": ("fetch browser/text", "werkzeug"),
-    "browser/cookies": ("browser/urls", ""),
+    "browser/sites": ("fetch suffixes", ""),
+    "browser/set_cookie": ("fetch", ""),
+    "browser/cookies": ("browser/urls browser/sites browser/set_cookie", ""),
     "browser/transport": ("fetch browser/urls", "werkzeug"),
-    "browser/records": ("fetch browser/urls", "werkzeug"),
+    "browser/records": ("fetch browser/urls browser/sites", "werkzeug"),
     "browser/messages": ("fetch browser/text browser/urls browser/records", "werkzeug"),
     "browser/checks": ("fetch browser/urls browser/records browser/messages", "werkzeug"),
     "browser/cache": ("fetch browser/urls browser/records", ""),

@@ -3,7 +3,7 @@
 Sections 5.1, 5.2, 5.7 and 5.8 of RFC 6265bis, in their order; ``set_cookie`` has sections 5.5 and 5.6.
 https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#name-user-agent-requirements
 
-Hosts are those of parsed URLs, so they are canonical. No script reads cookies here: ``HttpOnly`` counts for prefixes only.
+Hosts are those of parsed URLs, so they are canonical. No script reads cookies: ``HttpOnly`` counts for prefixes only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import count
 from typing import Final
 
 from .set_cookie import Enforcement, SetCookie, parse_set_cookie
-from .sites import is_address, is_public_suffix, is_trustworthy
+from .sites import is_address, is_public_suffix, is_trustworthy, site_of
 from .urls import URL
 
 
@@ -42,7 +42,7 @@ def path_matches(request_path: str, cookie_path: str) -> bool:
 _PREFIXES: Final = ("__secure-", "__host-http-", "__host-", "__http-")
 
 
-def keeps_promise(cookie: SetCookie, *, host_only: bool) -> bool:
+def fits_prefix(cookie: SetCookie, *, host_only: bool) -> bool:
     """Whether *cookie* is what the prefix of its name says. If it has no name, its value may not look like one."""
     text = (cookie.name or cookie.value).lower()
     prefix = next((prefix for prefix in _PREFIXES if text.startswith(prefix)), "")
@@ -53,7 +53,7 @@ def keeps_promise(cookie: SetCookie, *, host_only: bool) -> bool:
 
 @dataclass
 class Cookie:
-    """A stored cookie. Times are Unix times in seconds, *last_access* is a number that only grows."""
+    """A stored cookie. Times are Unix times in seconds; *number* and *last_access* only say what was earlier."""
 
     name: str
     value: str
@@ -64,33 +64,37 @@ class Cookie:
     secure_only: bool
     same_site: Enforcement
     creation_time: float
-    creation_number: int
+    number: int
     last_access: int
 
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}" if self.name else self.value
 
-# As in Chromium and Firefox; the RFC asks for 50 and 3000 or more.
-MOST_COOKIES_OF_DOMAIN: Final = 180
-MOST_COOKIES: Final = 3000
+
+# https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#name-limits
+# If there are more cookies than the first, as many as the second stay: Chromium's figures, for a site Firefox's too.
+_MOST_OF_SITE: Final = (180, 150)
+_MOST: Final = (3300, 3000)
 
 # https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#name-lax-allowing-unsafe-enforce
-LAX_ALLOWING_UNSAFE_SECONDS: Final = 120
+_LAX_ALLOWING_UNSAFE_SECONDS: Final = 120
 
 # https://www.rfc-editor.org/rfc/rfc9110#name-safe-methods
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
-_Key = tuple[str, bool, str]  # name, host-only-flag, path
+_Key = tuple[str, str, bool, str]  # name, domain, host-only-flag, path
 
 
 class CookieJar:
     """The cookies of one browser. *lax_by_default*: what lacks ``SameSite`` counts as ``SameSite=Lax``.
 
-    *same_site* says whether the request is a same-site request, *navigation* is its method if it opens a page at the top
-    level, *now* is the Unix time in seconds.
+    *same_site* says whether the request is a same-site request. *navigation* is its method if it opens a page at the
+    top level. *now* is the Unix time in seconds.
     """
 
     def __init__(self, *, lax_by_default: bool) -> None:
-        self._lax_by_default = lax_by_default
-        self._domains: dict[str, dict[_Key, Cookie]] = {}
+        self._default: Enforcement = "lax" if lax_by_default else "none"
+        self._sites: dict[str, dict[_Key, Cookie]] = {}
         self._numbers = count()
 
     # https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#name-storage-model
@@ -98,20 +102,22 @@ class CookieJar:
         self, set_cookie: Iterable[str], url: URL, *, same_site: bool, now: float, navigation: str | None = None
     ) -> None:
         """Store what the ``Set-Cookie`` lines of an answer from *url* set; a line that is refused does nothing."""
-        self._evict_expired(now)
         for line in set_cookie:
             received = parse_set_cookie(line, now)
-            cookie = received and self._receive(received, url, same_site or navigation is not None, now)
-            if cookie:
-                self._insert(cookie, now)
+            if received and (cookie := self._create(received, url, now)):
+                cookies = self._live_cookies(url, now)
+                may_be_set = same_site or navigation is not None or self._enforcement(cookie) == "none"
+                if may_be_set and not _is_left_alone(cookies, cookie, url):
+                    self._insert(cookies, cookie, now)
 
-    def _receive(self, received: SetCookie, url: URL, may_be_lax: bool, now: float) -> Cookie | None:
-        """The cookie to be stored, or ``None`` if it is ignored."""
+    def _create(self, received: SetCookie, url: URL, now: float) -> Cookie | None:
         domain = _domain_attribute(received, url.host)
-        if domain is None or not keeps_promise(received, host_only=not domain):
+        if domain is None or not fits_prefix(received, host_only=not domain):
+            return None
+        if not received.secure and received.same_site == "none":
             return None
         number = next(self._numbers)
-        cookie = Cookie(
+        return Cookie(
             name=received.name,
             value=received.value,
             expiry_time=received.expiry_time,
@@ -121,85 +127,58 @@ class CookieJar:
             secure_only=received.secure,
             same_site=received.same_site,
             creation_time=now,
-            creation_number=number,
+            number=number,
             last_access=number,
         )
-        if not _is_secure(url) and (cookie.secure_only or self._overlays_secure(cookie)):
-            return None
-        if cookie.same_site == "none" and not cookie.secure_only:
-            return None
-        return cookie if may_be_lax or self._enforcement(cookie) == "none" else None
 
-    def _overlays_secure(self, cookie: Cookie) -> bool:
-        """Whether a cookie that anyone on the network can set would hide one that only encrypted answers can set."""
-        return any(
-            old.secure_only and old.name == cookie.name and path_matches(cookie.path, old.path)
-            for domain, cookies in self._domains.items()
-            if domain_matches(domain, cookie.domain) or domain_matches(cookie.domain, domain)
-            for old in cookies.values()
-        )
+    def _live_cookies(self, url: URL, now: float) -> dict[_Key, Cookie]:
+        """The cookies of the site of *url*, without those that have expired."""
+        cookies = self._sites.setdefault(site_of(url.host), {})
+        for key in [key for key, cookie in cookies.items() if cookie.expiry_time <= now]:
+            del cookies[key]
+        return cookies
 
     def _enforcement(self, cookie: Cookie) -> Enforcement:
-        if cookie.same_site != "default":
-            return cookie.same_site
-        return "lax" if self._lax_by_default else "none"
+        return self._default if cookie.same_site == "default" else cookie.same_site
 
-    def _insert(self, cookie: Cookie, now: float) -> None:
-        cookies = self._domains.setdefault(cookie.domain, {})
-        key = (cookie.name, cookie.host_only, cookie.path)
+    def _insert(self, cookies: dict[_Key, Cookie], cookie: Cookie, now: float) -> None:
+        key = (cookie.name, cookie.domain, cookie.host_only, cookie.path)
         if old := cookies.pop(key, None):
-            cookie.creation_time, cookie.creation_number = old.creation_time, old.creation_number
+            cookie.creation_time, cookie.number = old.creation_time, old.number
         if now < cookie.expiry_time:
             cookies[key] = cookie
-            self._evict_excess(cookies)
+            self._remove_excess(cookies)
 
-    def _evict_expired(self, now: float) -> None:
-        for cookies in self._domains.values():
-            for key in [key for key, cookie in cookies.items() if cookie.expiry_time <= now]:
+    def _remove_excess(self, cookies: dict[_Key, Cookie]) -> None:
+        if len(cookies) > _MOST_OF_SITE[0]:
+            unused_first = sorted(cookies, key=lambda key: (cookies[key].secure_only, cookies[key].last_access))
+            for key in unused_first[: -_MOST_OF_SITE[1]]:
                 del cookies[key]
-
-    def _evict_excess(self, cookies: dict[_Key, Cookie]) -> None:
-        if len(cookies) > MOST_COOKIES_OF_DOMAIN:
-            del cookies[min(cookies, key=lambda key: (cookies[key].secure_only, cookies[key].last_access))]
-        if sum(map(len, self._domains.values())) > MOST_COOKIES:
-            oldest = min(self._all(), key=lambda cookie: cookie.last_access)
-            del self._domains[oldest.domain][oldest.name, oldest.host_only, oldest.path]
-
-    def _all(self) -> list[Cookie]:
-        return [cookie for cookies in self._domains.values() for cookie in cookies.values()]
+        if sum(map(len, self._sites.values())) > _MOST[0]:
+            every = [(of_site[key].last_access, key, of_site) for of_site in self._sites.values() for key in of_site]
+            for _, key, of_site in sorted(every, key=lambda entry: entry[0])[: -_MOST[1]]:
+                del of_site[key]
 
     # https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#name-retrieval-algorithm
     def cookie_string(self, url: URL, *, same_site: bool, now: float, navigation: str | None = None) -> str:
         """The value of the ``Cookie`` header for a request to *url*; empty if no cookie goes there."""
-        self._evict_expired(now)
-        is_secure, path = _is_secure(url), _path(url)
+        if not self._sites:  # nor is the public suffix list loaded
+            return ""
         cookies = [
             cookie
-            for cookie in self._of_host(url.host)
-            if path_matches(path, cookie.path)
-            and (is_secure or not cookie.secure_only)
-            and (same_site or self._may_cross(cookie, navigation, now))
+            for cookie in self._live_cookies(url, now).values()
+            if _is_for(cookie, url) and (same_site or self._may_cross_sites(cookie, navigation, now))
         ]
-        cookies.sort(key=lambda cookie: (-len(cookie.path), cookie.creation_number))
         for cookie in cookies:
             cookie.last_access = next(self._numbers)
-        return "; ".join(f"{cookie.name}={cookie.value}" if cookie.name else cookie.value for cookie in cookies)
+        return "; ".join(map(str, sorted(cookies, key=lambda cookie: (-len(cookie.path), cookie.number))))
 
-    def _of_host(self, host: str) -> list[Cookie]:
-        return [
-            cookie
-            for domain, cookies in self._domains.items()
-            if domain_matches(host, domain)
-            for cookie in cookies.values()
-            if domain == host or not cookie.host_only
-        ]
-
-    def _may_cross(self, cookie: Cookie, navigation: str | None, now: float) -> bool:
-        """Whether *cookie* goes with a cross-site request."""
+    def _may_cross_sites(self, cookie: Cookie, navigation: str | None, now: float) -> bool:
+        """Whether a cross-site request carries *cookie*."""
         enforcement = self._enforcement(cookie)
         if enforcement != "lax" or navigation is None:
             return enforcement == "none"
-        is_recent = cookie.same_site == "default" and now - cookie.creation_time <= LAX_ALLOWING_UNSAFE_SECONDS
+        is_recent = cookie.same_site == "default" and now - cookie.creation_time <= _LAX_ALLOWING_UNSAFE_SECONDS
         return navigation in _SAFE_METHODS or is_recent
 
 
@@ -212,10 +191,31 @@ def _is_secure(url: URL) -> bool:
     return is_trustworthy(url.scheme, url.host)
 
 
+# Section 5.7, steps 7 to 10. Beyond the RFC, engines refuse a domain that reaches across a public suffix:
+# "amazonaws.com" from "bucket.s3.amazonaws.com".
 def _domain_attribute(received: SetCookie, host: str) -> str | None:
     """The domain for whose hosts the cookie is; empty if it is for *host* only; ``None`` if it is ignored."""
     domain = received.domain
-    if not domain or (domain == host and is_public_suffix(domain)):
+    if not domain or (domain == host and is_public_suffix(host)):
         return ""
-    is_ignored = not domain.isascii() or is_public_suffix(domain) or not domain_matches(host, domain)
-    return None if is_ignored else domain
+    return domain if domain_matches(host, domain) and site_of(domain) == site_of(host) else None
+
+
+# Section 5.7, steps 13 and 16: https://www.ietf.org/archive/id/draft-ietf-httpbis-cookie-alone-01.html
+def _is_left_alone(cookies: dict[_Key, Cookie], cookie: Cookie, url: URL) -> bool:
+    """Whether *url* may not set *cookie*, because it is not secure, and the cookie, or one that it would hide, is."""
+    if _is_secure(url):
+        return False
+    return cookie.secure_only or any(
+        old.secure_only
+        and old.name == cookie.name
+        and (domain_matches(old.domain, cookie.domain) or domain_matches(cookie.domain, old.domain))
+        and path_matches(cookie.path, old.path)
+        for old in cookies.values()
+    )
+
+
+def _is_for(cookie: Cookie, url: URL) -> bool:
+    """Whether *cookie* is for the host, the path and the scheme of *url*."""
+    is_for_host = url.host == cookie.domain if cookie.host_only else domain_matches(url.host, cookie.domain)
+    return is_for_host and path_matches(_path(url), cookie.path) and (_is_secure(url) or not cookie.secure_only)

@@ -34,8 +34,8 @@ class Browser:
     that is not in the mapping does not answer. *origin* is a serialized origin, or ``"null"`` for a
     sandboxed frame. *max_age_limit*: the most seconds that this browser keeps a preflight (Chromium 7200,
     Firefox 86400, WebKit 600; ``None``: no limit). *lax_by_default*: take cookies without ``SameSite`` for
-    ``SameSite=Lax``, as Chromium does. ``ValueError`` for an
-    origin that no browser would send.
+    ``SameSite=Lax``, as RFC 6265bis and Chromium do, and Firefox does not. ``ValueError`` for an origin that no
+    browser would send.
 
     Two pages that share a browser, cookies and all, are not modelled: build two.
     """
@@ -52,6 +52,7 @@ class Browser:
         self.exchanges: list[Exchange] = []
         """Every request that left, oldest first. Clear it whenever you like."""
         self._transport: Transport = WSGITransport(app)
+        self._now = float(int(time()))  # a whole number, so that whole seconds add up without rounding
         self._cache = PreflightCache(max_age_limit)
         self._cookies = CookieJar(lax_by_default=lax_by_default)
 
@@ -92,10 +93,10 @@ class Browser:
         return filtered(request, self._main_fetch(request))
 
     def advance(self, seconds: float) -> None:
-        """Let *seconds* pass for the preflight cache. (Cookies expire by the wall clock.)"""
+        """Let *seconds* pass for the preflight cache and the cookies, whose clock otherwise stands still."""
         if not seconds >= 0:
             raise ValueError(f"seconds: {seconds!r} is negative; time goes forward only")
-        self._cache.now += seconds
+        self._now += seconds
 
     # https://fetch.spec.whatwg.org/#main-fetch, the step that chooses among ways to fetch
     def _main_fetch(self, request: Request) -> Exchange:
@@ -112,7 +113,7 @@ class Browser:
 
     # https://fetch.spec.whatwg.org/#http-fetch
     def _http_fetch(self, request: Request, *, make_preflight: bool) -> Exchange:
-        if make_preflight and self._cache.lacks(request):
+        if make_preflight and self._cache.lacks(request, self._now):
             self._preflight_fetch(request)
         exchange = self._network_fetch(request)
         if request.tainting == "cors":
@@ -141,7 +142,7 @@ class Browser:
         headers += [*_referer(request), (words.ORIGIN, request.serialized_origin())]
         exchange = self._send(request, headers, preflight=True)
         methods, names = preflight_check(request, exchange)
-        self._cache.store(request, methods, names, max_age(exchange))
+        self._cache.store(request, methods, names, max_age(exchange), self._now)
 
     # https://fetch.spec.whatwg.org/#http-network-or-cache-fetch
     def _network_fetch(self, request: Request) -> Exchange:
@@ -152,11 +153,11 @@ class Browser:
         if not request.includes_credentials():
             return self._send(request, headers)
         same_site = request.is_same_site()
-        if cookie_string := self._cookies.cookie_string(request.url, same_site=same_site, now=time()):
+        if cookie_string := self._cookies.cookie_string(request.url, same_site=same_site, now=self._now):
             headers.append(("Cookie", cookie_string))
         exchange = self._send(request, headers)
         set_cookie = exchange.response_headers.getlist("Set-Cookie")
-        self._cookies.store(set_cookie, request.url, same_site=same_site, now=time())
+        self._cookies.store(set_cookie, request.url, same_site=same_site, now=self._now)
         return exchange
 
     # https://fetch.spec.whatwg.org/#http-network-fetch

@@ -123,7 +123,9 @@ def parse_date(text: str) -> float | None:
     month = 1 + _MONTHS.index(found[_MONTH][0].lower())
     hour, minute, second = map(int, found[_TIME])
     try:
-        date = datetime(_year(*found[_YEAR]), month, int(*found[_DAY_OF_MONTH]), hour, minute, second, tzinfo=timezone.utc)
+        date = datetime(
+            _year(*found[_YEAR]), month, int(*found[_DAY_OF_MONTH]), hour, minute, second, tzinfo=timezone.utc
+        )
     except ValueError:
         return None
     return date.timestamp() if date.year >= 1601 else None

@@ -30,10 +30,12 @@ def _split(origin: str) -> tuple[str, str]:
 
 def _share_registrable_domain(host: str, other: str) -> bool:
     # A registrable domain has two labels or more. The list, which is slow to load, is not asked without need.
-    if host.split(".")[-2:] != other.split(".")[-2:]:
-        return False
-    domain = registrable_domain(host)
-    return domain is not None and domain == registrable_domain(other)
+    return host.split(".")[-2:] == other.split(".")[-2:] and site_of(host) == site_of(other)
+
+
+def site_of(host: str) -> str:
+    """The registrable domain of *host*, or *host* itself if it has none: https://html.spec.whatwg.org/#obtain-a-site."""
+    return registrable_domain(host) or host
 
 
 # https://url.spec.whatwg.org/#host-registrable-domain
@@ -50,7 +52,6 @@ def registrable_domain(host: str) -> str | None:
 
 
 def is_public_suffix(domain: str) -> bool:
-    """Whether *domain* may have many owners, or has an empty label."""
     return not is_address(domain) and registrable_domain(domain) is None
 
 
