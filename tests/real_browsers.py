@@ -134,9 +134,8 @@ NAMES = re.compile(r"(?:[a-z0-9]+\.)*site[0-9]+\.[a-z.]+")
 
 
 class ProxyHandler(socketserver.BaseRequestHandler):
-    server: Proxy
-
     def handle(self) -> None:
+        assert isinstance(self.server, Proxy)
         client: socket.socket = self.request
         client.settimeout(SECONDS_TO_START)
         head = read_head(client)
@@ -254,7 +253,8 @@ def chromium(profile: Path, url: str, proxy: int) -> list[str]:
         --no-default-browser-check --disable-background-networking --disable-component-update --disable-sync
         --disable-default-apps --disable-extensions --disable-breakpad --metrics-recording-only
         --password-store=basic --use-mock-keychain --proxy-server=http://127.0.0.1:{proxy} --enable-logging=stderr
-        --ignore-certificate-errors --disable-features=HttpsUpgrades,HttpsFirstBalancedMode,HttpsFirstBalancedModeAutoEnable
+        --ignore-certificate-errors
+        --disable-features=HttpsUpgrades,HttpsFirstBalancedMode,HttpsFirstBalancedModeAutoEnable
     """
     # Debian's Chromium blocks third-party cookies, which Chrome does not.
     (profile / "Default").mkdir(parents=True)

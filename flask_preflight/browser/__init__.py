@@ -10,16 +10,17 @@ package's policies: any WSGI app can stand behind it.
 
 Not modelled: every cache but that of preflights, ``mode: "no-cors"``, content codings, mixed content, blocked
 ports, service workers, HTTP authentication by the browser, and what engines do to third-party cookies beyond
-``SameSite``. URLs are read by the standard library and Werkzeug, bodies are read to their end.
+RFC 6265bis. URLs are read by the standard library and Werkzeug, bodies are read to their end.
 """
 
 # The rules of this folder:
-# - A file imports only files above it: text, urls, cookies, transport, records, messages, checks, cache, model.
-#   Read them in this order, or start with model, which is the Fetch standard's algorithm.
-# - Of the rest of the package it uses the standard's words, `fetch`, and nothing else: the judge must not share an
-#   error with what it judges.
+# - A file imports only files above it: text, urls, sites, set_cookie, cookies, transport, records, messages, checks,
+#   cache, model. Read them in this order, or start with model, which is the Fetch standard's algorithm.
+# - Of the rest of the package it uses the standard's words, `fetch`, and the public suffix list, `suffixes`. It uses
+#   nothing else: the judge must not share an error with what it judges.
 # - Each algorithm stands under the link to its section of the standard.
-# - urls, cookies and transport take and return plain values. They know nothing of requests and pages.
+# - urls, sites, set_cookie, cookies and transport take and return plain values. They know nothing of requests and
+#   pages.
 
 from .messages import CORSError, Step
 from .model import Browser

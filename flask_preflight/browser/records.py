@@ -118,6 +118,6 @@ class Request:
         return self.origin if self.redirect_taint() == "same-origin" else words.NULL_ORIGIN
 
     # https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#name-same-site-requests
-    # Redirects do not count. (In the Fetch standard's "determine the same-site mode" they do; no engine follows it.)
+    # Redirects do not count, as in Chromium. In the Fetch standard, Firefox and WebKit they do.
     def is_same_site(self) -> bool:
         return same_site(self.origin, self.url.origin)
