@@ -46,6 +46,7 @@ class Visit:
         headers = [
             ("Access-Control-Allow-Origin", environ.get("HTTP_ORIGIN", "null")),
             ("Access-Control-Allow-Credentials", "true"),
+            ("Vary", "Origin"),
             *(("Set-Cookie", line) for line in self.lines),
         ]
         if location := self.location:
