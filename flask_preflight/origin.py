@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import Any, Final, Generic, NamedTuple, TypeVar, final, overload
 
 from flask_preflight import fetch
 from flask_preflight.hosts import ENDS_IN_NUMBER, parse_ipv6
+from flask_preflight.suffixes import public_suffix
 
 # https://url.spec.whatwg.org/#special-scheme, without "file", whose origins are opaque
 DEFAULT_PORTS: Final = {"ftp": "21", "http": "80", "https": "443", "ws": "80", "wss": "443"}
@@ -254,13 +254,5 @@ def _is_on_public_suffix(text: str) -> bool:
         return False
     domain = pattern.origin.host.removesuffix(".")
     # The list is asked about a subdomain, because some of its rules are like "*.kawasaki.jp".
-    suffix = _load_public_suffixes()(f"any.{domain}")
+    suffix = public_suffix(f"any.{domain}")
     return suffix is not None and len(suffix) >= len(domain)
-
-
-@cache
-def _load_public_suffixes() -> Callable[[str], str | None]:
-    # Loaded when first needed: the list takes some megabytes and a tenth of a second.
-    from publicsuffixlist import PublicSuffixList
-
-    return PublicSuffixList().publicsuffix

@@ -43,7 +43,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
     ),
     "origin-quotes": ("has quotes or brackets around it, inside the string", "write {0}"),
     "origin-regex": (
-        "looks like a regular expression, but only patterns and functions are supported",
+        "looks like a regular expression, but only patterns and callables (functions) are supported",
         "write a pattern such as 'https://*.example.com', or a function",
     ),
     "origin-too-long": ("is longer than any origin that a browser sends", "drop it"),

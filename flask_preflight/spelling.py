@@ -193,7 +193,7 @@ def diagnose(text: str) -> Flaw:
     parts = _split(text)
     problem_id = next(problem_id for problem_id, applies in _CHECKS if applies(parts))
     spelling = _read_regex(text) if problem_id == "origin-regex" else _correct(parts)
-    is_part = problem_id == "origin-wildcard" and _PART_OF_LABEL.search(parts.host)
+    is_part = problem_id == "origin-wildcard" and parts.scheme in _HTTP and _PART_OF_LABEL.search(parts.host)
     return make_flaw(text, problem_id, spelling=spelling, hint=_WHOLE_LABELS if is_part else None)
 
 

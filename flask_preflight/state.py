@@ -189,23 +189,25 @@ class AppState:
             return merge(Policy(), config, *self._levels, *reconfigured)
         except PolicyError as error:
             calls = (*self._calls, *(Call("preflight.reconfigure(...)", changes) for changes in reconfigured))
-            problems = [self._locate(problem, config, calls[::-1]) for problem in error.problems]
+            problems = [self._locate(problem, calls[::-1]) for problem in error.problems]
         raise PolicyError(problems)
 
-    def _locate(self, problem: Problem, config: Mapping[str, Any], calls: tuple[Call, ...]) -> Problem:
-        """*problem* with the place that its value comes from, of *calls* the first that has it."""
+    def _locate(self, problem: Problem, calls: tuple[Call, ...]) -> Problem:
+        """*problem* with the place of its value: of *calls* the first that has it, or else the configuration."""
         for call in calls:
             if _has(call.changes, problem):
                 return problem._replace(where=call.name)
-        if problem.field not in config:
-            return problem
         return in_config(problem, self.app.config, {name for call in calls for name in call.changes})
 
 
 def _has(changes: Mapping[str, Any], problem: Problem) -> bool:
     """Whether the value that *problem* is about stands in *changes*."""
     value = changes.get(problem.field)
-    return problem.field in changes and (not _adds(value) or show(problem.value) in map(show, value))
+    if not _adds(value):
+        return problem.field in changes
+    # plain strings, as the value of a problem is one
+    items = (str.__str__(item) if isinstance(item, str) else item for item in value)
+    return show(problem.value) in map(show, items)
 
 
 def _adds(value: Any) -> TypeGuard[Iterable[object]]:

@@ -16,6 +16,8 @@ import re
 import shutil
 import signal
 import socket
+import socketserver
+import ssl
 import subprocess
 import tempfile
 import threading
@@ -27,6 +29,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import trustme
 import websocket
 from cases import Case, Outcome, Server, cached, url_of, watched
 from werkzeug.serving import WSGIRequestHandler, make_server
@@ -62,11 +65,11 @@ function framed(fetch) {
   frame.contentWindow.postMessage({key, fetch}, "*");
   return new Promise(done => waiting.set(key, done));
 }
-async function run({id, opaque, fetches}) {
+async function run({id, opaque, fetches, marks}) {
   const results = [];
   for (const fetch of fetches) {
     results.push(await (opaque ? framed : one)(fetch));
-    if (fetches.length > 1) await window.fetch("/mark/" + id, {method: "POST"});
+    if (marks) await window.fetch("/mark/" + id, {method: "POST"});
   }
   return {id, results};
 }
@@ -77,8 +80,14 @@ async function run({id, opaque, fetches}) {
   let finished = [];
   for (;;) {
     const response = await fetch("/next", {method: "POST", body: JSON.stringify(finished)});
-    const {cases, workers, page} = await response.json();
+    const {cases, workers, page, open, method} = await response.json();
     if (page) return location.assign(page);
+    if (open) {
+      const form = Object.assign(document.createElement("form"), {action: open, method});
+      document.documentElement.append(form);
+      method === "POST" ? form.submit() : location.assign(open);  // browsers warn of forms that lead from https to http
+      return;
+    }
     finished = [];
     const work = async () => { while (cases.length) finished.push(await run(cases.shift())); };
     await Promise.all(Array.from({length: workers}, work));
@@ -110,6 +119,80 @@ def serving(app: WSGIApplication) -> Iterator[int]:
         server.server_close()
 
 
+class Proxy(socketserver.ThreadingTCPServer):
+    """An HTTP proxy behind which every name that `NAMES` matches is the server on *port*, over ``http`` and ``https``.
+
+    Browsers ask it for all hosts but loopback. It ends the encryption itself, and knows no other host.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, port: int) -> None:
+        super().__init__(("127.0.0.1", 0), ProxyHandler)
+        self.port = port
+        self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        trustme.CA().issue_cert("names.example").configure_cert(self.tls)
+
+    def handle_error(self, request: Any, client_address: Any) -> None: ...  # browsers close connections as they like
+
+
+NAMES = re.compile(r"(?:[a-z0-9]+\.)*site[0-9]+\.[a-z.]+")
+
+
+class ProxyHandler(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        assert isinstance(self.server, Proxy)
+        client: socket.socket = self.request
+        client.settimeout(SECONDS_TO_START)
+        head = read_head(client)
+        method, url, *_ = head.decode("latin-1").split(" ", 2)
+        host = url if method == "CONNECT" else url.removeprefix("http://").partition("/")[0]
+        if not NAMES.fullmatch(host.partition(":")[0]):
+            return
+        if method == "CONNECT":
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            client = self.server.tls.wrap_socket(client, server_side=True)
+            head = read_head(client)
+        with client, socket.create_connection(("127.0.0.1", self.server.port)) as server:
+            server.sendall(head + read_body(client, head))
+            while data := server.recv(65536):
+                client.sendall(data)
+
+
+def read_head(client: socket.socket) -> bytes:
+    """The head of a request, and what came with it."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = client.recv(65536)
+        if not data:
+            raise ConnectionResetError
+        head += data
+    return head
+
+
+def read_body(client: socket.socket, head: bytes) -> bytes:
+    """The rest of a request's body."""
+    length = re.search(rb"(?i)\r\ncontent-length: ([0-9]+)\r\n", head)
+    missing = int(length[1]) - len(head.partition(b"\r\n\r\n")[2]) if length else 0
+    body = b""
+    while len(body) < missing and (data := client.recv(65536)):
+        body += data
+    return body
+
+
+@contextmanager
+def proxying(port: int) -> Iterator[int]:
+    """A `Proxy` for the server on *port*; its own port is yielded."""
+    with Proxy(port) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield proxy.server_address[1]
+        finally:
+            proxy.shutdown()
+            thread.join()
+
+
 class Desk:
     """The page's origin: hands out batches of cases and takes the results; everything else is the app's."""
 
@@ -120,10 +203,13 @@ class Desk:
         self.results: queue.Queue[list[dict[str, Any]]] = queue.Queue()
         self.host = ""
         """Of the page that asked last."""
+        self.pages: list[str] = []
+        """The cookies with which pages were opened."""
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         path = environ["PATH_INFO"]
         if path == "/page":
+            self.pages.append(environ.get("HTTP_COOKIE", "none"))
             start_response("200 OK", [("Content-Type", "text/html")])
             return [PAGE.encode()]
         if path == "/next":
@@ -157,7 +243,8 @@ class Engine:
     name: str
     needs: tuple[str, ...]
     """Programs that must be on the PATH."""
-    command: Callable[[Path, str], list[str]]
+    command: Callable[[Path, str, int], list[str]]
+    """Its command line for a profile's folder, a page and the port of a proxy."""
     workers: int
     """How many cases run at once."""
 
@@ -169,26 +256,31 @@ class Engine:
         return all(shutil.which(program) for program in self.needs) and (self.name != "WebKit" or mini_browser() != "")
 
 
-def chromium(profile: Path, url: str) -> list[str]:
-    flags = """
+def chromium(profile: Path, url: str, proxy: int) -> list[str]:
+    flags = f"""
         --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --disable-quic --no-first-run
         --no-default-browser-check --disable-background-networking --disable-component-update --disable-sync
         --disable-default-apps --disable-extensions --disable-breakpad --metrics-recording-only
-        --password-store=basic --use-mock-keychain --proxy-server=http://127.0.0.1:9 --enable-logging=stderr
+        --password-store=basic --use-mock-keychain --proxy-server=http://127.0.0.1:{proxy} --enable-logging=stderr
+        --ignore-certificate-errors
+        --disable-features=HttpsUpgrades,HttpsFirstBalancedMode,HttpsFirstBalancedModeAutoEnable
     """
+    # Debian's Chromium blocks third-party cookies, which Chrome does not.
+    (profile / "Default").mkdir(parents=True)
+    preferences = {"profile": {"cookie_controls_mode": 0}}
+    (profile / "Default" / "Preferences").write_text(json.dumps(preferences), encoding="utf-8")
     return ["chromium", *flags.split(), f"--user-data-dir={profile}", url]
 
 
 FIREFOX_PREFERENCES = {
     "marionette.port": 0,
-    # A proxy at a closed port, for all but loopback, and no look-ups of names.
+    # A proxy for all but loopback, and no look-ups of names.
     "network.proxy.type": 1,
     "network.proxy.http": "127.0.0.1",
-    "network.proxy.http_port": 9,
     "network.proxy.ssl": "127.0.0.1",
-    "network.proxy.ssl_port": 9,
     "network.dns.disabled": True,
     "app.normandy.enabled": False,
+    "dom.security.https_first": False,
     "browser.shell.checkDefaultBrowser": False,
     "datareporting.policy.dataSubmissionEnabled": False,
     "termsofuse.bypassNotification": True,
@@ -196,8 +288,9 @@ FIREFOX_PREFERENCES = {
 }
 
 
-def firefox(profile: Path, url: str) -> list[str]:
-    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in FIREFOX_PREFERENCES.items()]
+def firefox(profile: Path, url: str, proxy: int) -> list[str]:
+    preferences = {**FIREFOX_PREFERENCES, "network.proxy.http_port": proxy, "network.proxy.ssl_port": proxy}
+    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in preferences.items()]
     (profile / "user.js").write_text("\n".join(lines), encoding="utf-8")
     flags = "--headless --no-remote --marionette --remote-allow-system-access --profile"
     return ["firefox-esr", *flags.split(), str(profile), url]
@@ -208,8 +301,12 @@ def mini_browser() -> str:
     return next((str(path) for path in sorted(Path("/usr/lib").glob("*/webkit2gtk-4.*/MiniBrowser"))), "")
 
 
-def webkit(profile: Path, url: str) -> list[str]:
-    return [mini_browser(), "--enable-write-console-messages-to-stdout=true", url]
+def webkit(profile: Path, url: str, proxy: int) -> list[str]:
+    flags = f"""
+        --enable-write-console-messages-to-stdout=true --ignore-tls-errors --proxy=http://127.0.0.1:{proxy}
+        --ignore-host=localhost --ignore-host=*.localhost --ignore-host=127.0.0.1
+    """
+    return [mini_browser(), *flags.split(), url]
 
 
 CHROMIUM = Engine("Chromium", ("chromium",), chromium, workers=4)
@@ -238,6 +335,7 @@ class Session:
             environment = {**clean_environment(folder), **exits.enter_context(display(self.engine))}
             profile = folder / "profile"
             profile.mkdir()
+            self._proxy = exits.enter_context(proxying(a))
             exits.enter_context(self._browser(profile, environment))
             try:
                 self._desk.results.get(timeout=SECONDS_TO_START)
@@ -252,7 +350,9 @@ class Session:
         self._exits.close()
 
     def _browser(self, profile: Path, environment: dict[str, str]) -> AbstractContextManager[None]:
-        return running(self.engine.command(profile, f"{self.origins['A']}/page"), environment, self._output)
+        return running(
+            self.engine.command(profile, f"{self.origins['A']}/page", self._proxy), environment, self._output
+        )
 
     def _listen(self, profile: Path, exits: ExitStack) -> None:
         self._console: Console = MarionetteConsole(profile) if self.engine is FIREFOX else OutputConsole(self._output)
@@ -273,6 +373,14 @@ class Session:
                 return {result["id"]: result["results"] for result in results}
         raise TimeoutError(f"{self.engine} did not finish {len(jobs)} cases")
 
+    def open_page(self, origin: str, method: str = "GET") -> None:
+        """Go on with a page on *origin*, to which a form leads if the *method* is POST."""
+        self._desk.batches.put({"open": f"{origin}/page", "method": method})
+
+    def opened_with(self) -> str:
+        """The cookies with which the last page was opened."""
+        return self._desk.pages[-1]
+
     def run(self, cases: Sequence[Case]) -> dict[str, list[Outcome]]:
         """What the engine makes of *cases*, by id."""
         self.server.cases.update({case.id: case for case in cases})
@@ -283,6 +391,7 @@ class Session:
         return {
             "id": case.id,
             "opaque": case.opaque,
+            "marks": len(case.fetches) > 1,
             "fetches": [
                 {
                     "url": url_of(case, fetch, self.origins),
@@ -324,7 +433,7 @@ class InspectedSession(Session):
         self.network_tab = {CHROMIUM: ChromiumTab, FIREFOX: FirefoxTab, WEBKIT: WebKitTab}[engine]()
 
     def _browser(self, profile: Path, environment: dict[str, str]) -> AbstractContextManager[None]:
-        command = [*self.engine.command(profile, f"{self.origins['A']}/page"), *self.network_tab.flags]
+        command = [*self.engine.command(profile, f"{self.origins['A']}/page", self._proxy), *self.network_tab.flags]
         return running(command, {**environment, **self.network_tab.environment}, self._output)
 
     def _listen(self, profile: Path, exits: ExitStack) -> None:
@@ -439,7 +548,7 @@ class MarionetteConsole(Console):
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._file = self._socket.makefile("rb")
         self._receive()
-        self._send("WebDriver:NewSession", {})
+        self._send("WebDriver:NewSession", {"acceptInsecureCerts": True})
         self._send("Marionette:SetContext", {"value": "chrome"})
         self._script("""
             window.heard = [];

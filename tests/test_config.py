@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -374,3 +375,60 @@ def test_a_variable_without_flask_in_front_is_warned_about(
         ("flask_preflight", logging.WARNING)
     ] * warned
     assert all(f"{variable} is not read" in message and f"FLASK_{variable}" in message for message in caplog.messages)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "warned"),
+    [
+        pytest.param({"allow_origins": [OTHER]}, True, id="another value"),
+        pytest.param({"allow_origins": lambda origin, environ: True}, True, id="function"),
+        pytest.param({"allow_origins": {PAGE}}, False, id="the same value"),
+        pytest.param({"allow_origins": [..., OTHER]}, False, id="more values"),
+        pytest.param({"max_age": 1}, False, id="another field"),
+    ],
+)
+def test_a_variable_that_an_argument_replaces_is_warned_about(
+    arguments: dict[str, Any], warned: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("FLASK_PREFLIGHT_ALLOW_ORIGINS", PAGE)
+    app = new_app()
+    app.config.from_prefixed_env()
+    extension = Preflight(app, **arguments)
+    for _ in range(2):
+        extension.verify(app)
+    assert len(caplog.records) == warned
+    assert all("FLASK_PREFLIGHT_ALLOW_ORIGINS has no effect" in message for message in caplog.messages)
+
+
+# ---------------------------------------------------------------------------------------
+# Where a problem comes from
+# ---------------------------------------------------------------------------------------
+
+
+class Header(str, Enum):
+    BAD = "X A"
+
+
+KEY = "app.config['PREFLIGHT_ALLOW_HEADERS']"
+
+
+@pytest.mark.parametrize(
+    ("in_config", "in_constructor", "in_init_app", "place"),
+    [
+        pytest.param(["X A"], None, None, KEY, id="configuration"),
+        pytest.param(["X A"], None, [..., "X"], KEY, id="inherited configuration"),
+        pytest.param(["X"], [..., "X A"], None, "Preflight(...)", id="constructor"),
+        pytest.param(["X"], [..., Header.BAD], None, "Preflight(...)", id="enumeration"),
+        pytest.param(["X"], ["X A"], [..., "Y"], "Preflight(...)", id="inherited argument"),
+        pytest.param(["X A"], ["X A"], [..., "X A"], "init_app(...)", id="everywhere"),
+        pytest.param(["X"], ["Y"], "X-A", "init_app(...)", id="no list"),
+    ],
+)
+def test_a_problem_names_the_place_of_its_value(
+    in_config: Any, in_constructor: Any, in_init_app: Any, place: str
+) -> None:
+    app = new_app(PREFLIGHT_ALLOW_HEADERS=in_config)
+    calls = [{} if headers is None else {"allow_headers": headers} for headers in (in_constructor, in_init_app)]
+    with pytest.raises(PolicyError) as caught:
+        Preflight(**calls[0]).init_app(app, **calls[1])
+    assert {problem.where.partition(" at ")[0] for problem in caught.value.problems} == {place}

@@ -840,7 +840,7 @@ def test_a_regular_expression_is_answered_with_what_there_is() -> None:
     [(field, text)] = flaws(lambda: AnyPolicy(allow_origins=[re.compile(r"https://.*\.example\.com")]))
     assert field == "allow_origins"
     assert "pattern" in text
-    assert "callable" in text
+    assert "function" in text
 
 
 # ---------------------------------------------------------------------------------------

@@ -264,7 +264,12 @@ MISSPELLED = {
     "http://[1::2:3:4:5:6:7]": ("origin-ip-address", "http://[1:0:2:3:4:5:6:7]"),
     "http://[fe80::1%1]": ("origin-ip-address", None),
     "[::1%1]": ("origin-scheme", None),
-    "[[::1]": ("origin-scheme", None),
+    "[[::1]": ("origin-quotes", "http://[::1]"),
+    "'https://a.com/'": ("origin-quotes", "https://a.com"),
+    '["https://a.com"]': ("origin-quotes", "https://a.com"),
+    "\u201chttps://*.a.com:*\u201d": ("origin-quotes", "https://*.a.com:*"),
+    "{https://a.com}": ("origin-quotes", "https://a.com"),
+    "'about'": ("origin-scheme", None),
     "*.[::1]": ("origin-scheme", None),
     "http://[]": ("origin-ip-address", None),
     "http://[:::]": ("origin-ip-address", None),
@@ -364,8 +369,11 @@ MISSPELLED = {
     r"https://\w+\.example\.com": ("origin-regex", "https://*.example.com"),
     r"https://example\.com": ("origin-regex", "https://example.com"),
     r"^https://example\.com$": ("origin-regex", "https://example.com"),
-    r"https?://localhost": ("origin-regex", None),
-    r"http(s)?://example.com": ("origin-regex", None),
+    r"https?://localhost": ("origin-regex", "https://localhost"),
+    r"http(s)?://example.com": ("origin-regex", "https://example.com"),
+    r"^(https?)://.*\.example\.com$": ("origin-regex", "https://*.example.com"),
+    r"(http|https)://example\.com": ("origin-regex", "https://example.com"),
+    r"(?:https|http)://example\.com": ("origin-regex", "https://example.com"),
     r"https://(a|b).example.com": ("origin-regex", None),
     # each by one sign alone
     r"https://a(b.example.com": ("origin-regex", None),
@@ -403,16 +411,43 @@ def test_misspelled_origins_are_diagnosed(text: str, problem_id: str, spelling: 
         ("https://a.com https://b.com", ["https://a.com", "https://b.com"]),
         ("https://a.com,https://b.com", ["https://a.com", "https://b.com"]),
         ("https://a.com, \thttps://b.com,", ["https://a.com", "https://b.com"]),
-        (" https://a.com", ["https://a.com"]),
-        ("https://a.com\n", ["https://a.com"]),
         ("https://a.com\u2028https://b.com\x1f", ["https://a.com", "https://b.com"]),
         ("https://a.com;b.com/", ["https://a.com", "https://b.com"]),
+        ("https://a.com/ /b.com", ["https://a.com"]),
+        ("https://a.com # one\nhttps://b.com # two, three", ["https://a.com", "https://b.com"]),
+        ("# one\n# two\nhttps://a.com", ["https://a.com"]),
+        (" https://a.com", ["https://a.com"]),
+        ("https://a.com\n", ["https://a.com"]),
+        ("https:// a .com :3000", ["https://a.com:3000"]),
         ("well, well", ["https://example.com"]),
     ],
     ids=ascii,
 )
 def test_an_item_that_holds_several_origins_is_split_in_the_hint(text: str, values: list[str]) -> None:
-    assert check(text) == ((), [make_flaw(text, "origin-separator", show_items(values))])
+    hint = f"write {show_items(values)}" if len(values) == 1 else None
+    assert check(text) == ((), [make_flaw(text, "origin-separator", show_items(values), hint=hint)])
+
+
+PART_OF_LABEL = (
+    "write a pattern such as 'https://*.example.com', or a function (docs/front-ends.md); a '*' stands for whole labels"
+    " between two dots, not for some letters of one"
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://*-team.example.com",
+        "https://*-example.com",
+        "https://app-*.example.com",
+        "https://*app.example.com",
+        "https://a*b.com:3000",
+        "https://*com",
+    ],
+)
+def test_no_pattern_is_suggested_for_a_part_of_a_label(text: str) -> None:
+    """It would allow other sites than were meant."""
+    assert diagnose(text) == make_flaw(text, "origin-wildcard", hint=PART_OF_LABEL)
 
 
 @pytest.mark.parametrize("text", ["", " \t", "\u2003", " , ", ";"], ids=ascii)

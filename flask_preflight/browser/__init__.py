@@ -10,19 +10,20 @@ package's policies: any WSGI app can stand behind it, or, with :class:`LiveTrans
 
 Not modelled: every cache but that of preflights, content codings, mixed content, blocked
 ports, service workers, HTTP authentication by the browser, and what engines do to third-party cookies beyond
-``SameSite``. Bodies are read to their end.
+RFC 6265bis. Bodies are read to their end.
 """
 
 # The rules of this folder:
-# - A file imports only files above it: text, arguments, urls, cookies, transport, http1, live, records, messages,
-#   checks, cache, vary, headers, requests, model.
+# - A file imports only files above it: text, arguments, urls, sites, set_cookie, cookies, transport, http1, live,
+#   records, messages, checks, cache, vary, headers, requests, model.
 #   Read them in this order, or start with model, which is the Fetch standard's algorithm.
-# - Of the rest of the package it uses the Fetch standard's words, `fetch`, and the URL standard's hosts, `hosts`, and
-#   nothing else: the judge must not share an error with what it judges.
+# - Of the rest of the package it uses the Fetch standard's words, `fetch`, the URL standard's hosts, `hosts`, and the
+#   public suffix list, `suffixes`. It uses nothing else: the judge must not share an error with what it judges.
 # - Each algorithm stands under the link to its section of the standard.
 # - A file whose frames say nothing to the reader of a failing test has a global `__tracebackhide__`. pytest then leaves
 #   them out: https://docs.pytest.org/en/stable/example/simple.html#writing-well-integrated-assertion-helpers.
-# - urls, cookies, transport, http1 and live take and return plain values. They know nothing of requests and pages.
+# - urls, sites, set_cookie, cookies, transport, http1 and live take and return plain values. They know nothing of
+#   requests and pages.
 
 from .live import LiveTransport
 from .messages import CORSError, Step

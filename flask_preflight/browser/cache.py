@@ -12,33 +12,35 @@ _CacheKey = tuple[str, URL, bool]  # origin, URL, with credentials
 
 
 class PreflightCache:
-    """Entries by origin, URL, credentials and method or header name. One page, so no network partition key."""
+    """Entries by origin, URL, credentials and method or header name. One page, so no network partition key.
+
+    *now* is the Unix time in seconds.
+    """
 
     def __init__(self, limit: int | None) -> None:
-        self.now = 0.0
         self._limit = limit
         self._entries: dict[tuple[_CacheKey, str, str], _CacheEntry] = {}
 
     # https://fetch.spec.whatwg.org/#http-fetch, the two conditions for a preflight
-    def lacks(self, request: Request) -> bool:
+    def lacks(self, request: Request, now: float) -> bool:
         """Whether a preflight is due."""
         is_asked_for = request.use_cors_preflight or request.method not in words.SAFELISTED_METHODS
-        if is_asked_for and not self._match(request, "method", request.method):
+        if is_asked_for and not self._match(request, "method", request.method, now):
             return True
-        return any(not self._match(request, "header", name) for name in request.unsafe_names())
+        return any(not self._match(request, "header", name, now) for name in request.unsafe_names())
 
     # https://fetch.spec.whatwg.org/#cors-preflight-fetch, from "Let max-age be" on
-    def store(self, request: Request, methods: list[str], names: list[str], max_age: int) -> None:
+    def store(self, request: Request, methods: list[str], names: list[str], max_age: int, now: float) -> None:
         """Keep what a preflight's answer allows, *max_age* in seconds."""
         if self._limit is not None:
             max_age = min(max_age, self._limit)
         items = [("method", method) for method in methods] + [("header", name.lower()) for name in names]
         key = _cache_key(request)
         for kind, value in dict.fromkeys(items):
-            if entry := self._match(request, kind, value):
+            if entry := self._match(request, kind, value, now):
                 entry.max_age = max_age  # and not `stored`: the standard counts from "storing the entry"
             else:
-                self._entries[key, kind, value] = _CacheEntry(self.now, max_age)
+                self._entries[key, kind, value] = _CacheEntry(now, max_age)
 
     # https://fetch.spec.whatwg.org/#concept-cache-clear
     def clear(self, request: Request) -> None:
@@ -46,13 +48,13 @@ class PreflightCache:
         self._entries = {entry: value for entry, value in self._entries.items() if entry[0][:2] != key}
 
     # https://fetch.spec.whatwg.org/#concept-cache-match
-    def _match(self, request: Request, kind: str, value: str) -> _CacheEntry | None:
+    def _match(self, request: Request, kind: str, value: str, now: float) -> _CacheEntry | None:
         origin, url, credentials = _cache_key(request)
         values = [value] if value in words.NON_WILDCARD_REQUEST_HEADERS else [value, words.WILDCARD]
         for with_credentials in {True, credentials}:
             for candidate in values:
                 entry = self._entries.get(((origin, url, with_credentials), kind, candidate))
-                if entry and self.now < entry.stored + entry.max_age:
+                if entry and now < entry.stored + entry.max_age:
                     return entry
         return None
 

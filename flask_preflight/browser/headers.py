@@ -5,7 +5,8 @@ from __future__ import annotations
 from .. import __version__
 from .. import fetch as words
 from .records import Request
-from .urls import HTTP_SCHEMES, is_trustworthy, same_site
+from .sites import is_trustworthy, same_site
+from .urls import HTTP_SCHEMES
 
 # https://fetch.spec.whatwg.org/#default-user-agent-value
 _USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")

@@ -47,8 +47,8 @@ class Browser:
     live servers. *origin* is a serialized origin, or ``"null"`` for a
     sandboxed frame. *max_age_limit*: the most seconds that this browser keeps a preflight (Chromium 7200,
     Firefox 86400, WebKit 600; ``None``: no limit). *lax_by_default*: take cookies without ``SameSite`` for
-    ``SameSite=Lax``, as Chromium does. ``ValueError`` for an
-    origin that no browser would send, ``TypeError`` for both or neither of *app* and *transport*.
+    ``SameSite=Lax``, as RFC 6265bis and Chromium do, and Firefox does not. ``ValueError`` for an origin that no
+    browser would send, ``TypeError`` for both or neither of *app* and *transport*.
 
     Warns with :class:`VaryWarning` if two answers of one URL allow different origins and ``Vary: Origin`` is missing.
 
@@ -62,13 +62,14 @@ class Browser:
         *,
         transport: Transport | None = None,
         max_age_limit: int | None = None,
-        lax_by_default: bool = False,
+        lax_by_default: bool = True,
     ) -> None:
         self._page = page_of(origin)
         self.exchanges: list[Exchange] = []
         """Every request that left, oldest first. Clear it whenever you like."""
         self._transport = _transport(app, transport)
         self._allowed_origins = AllowedOrigins()
+        self._now = float(int(time()))  # a whole number, so that whole seconds add up without rounding
         self._cache = PreflightCache(max_age_limit)
         self._cookies = CookieJar(lax_by_default=lax_by_default)
 
@@ -115,10 +116,10 @@ class Browser:
         return self._page.origin
 
     def advance(self, seconds: float) -> None:
-        """Let *seconds* pass for the preflight cache. (Cookies expire by the wall clock.)"""
+        """Let *seconds* pass for the preflight cache and the cookies, whose clock otherwise stands still."""
         if not seconds >= 0:
             raise ValueError(f"seconds: {seconds!r} is negative; time goes forward only")
-        self._cache.now += seconds
+        self._now += seconds
 
     if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
 
@@ -144,7 +145,7 @@ class Browser:
 
     # https://fetch.spec.whatwg.org/#http-fetch
     def _http_fetch(self, request: Request, *, make_preflight: bool) -> Exchange:
-        if make_preflight and self._cache.lacks(request):
+        if make_preflight and self._cache.lacks(request, self._now):
             self._preflight_fetch(request)
         exchange = self._network_fetch(request)
         if request.tainting == "cors":
@@ -172,7 +173,7 @@ class Browser:
             headers.append((words.REQUEST_HEADERS, ",".join(unsafe_names)))  # no space, says the standard's note
         exchange = self._send(request, headers + added_headers(request, preflight=True), preflight=True)
         methods, names = preflight_check(request, exchange)
-        self._cache.store(request, methods, names, max_age(exchange))
+        self._cache.store(request, methods, names, max_age(exchange), self._now)
 
     # https://fetch.spec.whatwg.org/#http-network-or-cache-fetch
     def _network_fetch(self, request: Request) -> Exchange:
@@ -180,11 +181,11 @@ class Browser:
         if not request.includes_credentials():
             return self._send(request, headers)
         same_site = request.is_same_site()
-        if cookie_string := self._cookies.cookie_string(request.url, same_site=same_site, now=time()):
+        if cookie_string := self._cookies.cookie_string(request.url, same_site=same_site, now=self._now):
             headers.append(("Cookie", cookie_string))
         exchange = self._send(request, headers)
         set_cookie = exchange.response_headers.getlist("Set-Cookie")
-        self._cookies.store(set_cookie, request.url, same_site=same_site, now=time())
+        self._cookies.store(set_cookie, request.url, same_site=same_site, now=self._now)
         return exchange
 
     # https://fetch.spec.whatwg.org/#http-network-fetch

@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 from werkzeug.datastructures import Headers
 
 from .. import fetch as words
-from .urls import URL, same_site
+from .sites import same_site
+from .urls import URL
 
 Credentials = Literal["omit", "same-origin", "include"]
 Redirect = Literal["follow", "error", "manual"]
@@ -142,6 +143,6 @@ class Request:
         return self.origin if self.redirect_taint() == "same-origin" else words.NULL_ORIGIN
 
     # https://httpwg.org/http-extensions/draft-ietf-httpbis-rfc6265bis.html#name-same-site-requests
-    # (The Fetch standard's own "determine the same-site mode" looks at the redirects only.)
+    # Redirects do not count, as in Chromium. In the Fetch standard, Firefox and WebKit they do.
     def is_same_site(self) -> bool:
-        return same_site(self.origin, self.url.origin) and self.redirect_taint() != "cross-site"
+        return same_site(self.origin, self.url.origin)

@@ -1,4 +1,4 @@
-"""URLs, origins and sites, as browsers read them: https://url.spec.whatwg.org/
+"""URLs and origins, as browsers read them: https://url.spec.whatwg.org/
 
 The parser reads ``http`` and ``https`` along the states of the standard's parser, and ``ftp``, ``ws`` and ``wss``, for
 which they are the same. Of every other URL it reads the scheme: no script can fetch it.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from typing import Final, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from .. import fetch as words
 from ..hosts import parse_host, parse_ipv6
@@ -248,24 +248,3 @@ def _with_scheme(text: str) -> str | None:
     with suppress(ValueError):
         return parse_url(f"{scheme}://{text}").origin
     return None
-
-
-# https://w3c.github.io/webappsec-secure-contexts/#is-origin-trustworthy
-def is_trustworthy(scheme: str, host: str) -> bool:
-    """Whether nobody on the way can read or change what is sent: it is encrypted, or stays on this machine."""
-    is_loopback = host == "[::1]" or re.fullmatch(r"127\.[0-9]+\.[0-9]+\.[0-9]+|(.+\.)?localhost\.?", host) is not None
-    return scheme == "https" or is_loopback
-
-
-# https://html.spec.whatwg.org/multipage/browsers.html#same-site. Without the public suffix list: the last two
-# labels stand for the registrable domain.
-def same_site(one: str, other: str) -> bool:
-    """Whether two serialized origins are of the same site; ``null`` is of none."""
-    return words.NULL_ORIGIN not in (one, other) and _site(one) == _site(other)
-
-
-def _site(origin: str) -> tuple[str, str]:
-    parts = urlsplit(origin)
-    labels = (parts.hostname or "").split(".")
-    is_address = labels[-1].isdigit() or ":" in labels[-1]
-    return parts.scheme, ".".join(labels if is_address else labels[-2:])
