@@ -62,10 +62,15 @@ LAYERS = {
     "browser/cache": ("fetch browser/urls browser/records", ""),
     "browser/vary": ("fetch browser/text browser/records", "werkzeug"),
     "browser/headers": ("fetch browser/urls browser/sites browser/records", ""),
-    "browser/requests": ("fetch browser/text browser/arguments browser/urls browser/records", ""),
+    "browser/forms": ("browser/text", ""),
+    "browser/requests": (
+        "fetch browser/text browser/arguments browser/urls browser/records browser/forms",
+        "",
+    ),
     "browser/model": (
         "fetch browser/arguments browser/urls browser/cookies browser/transport browser/records "
-        "browser/messages browser/checks browser/cache browser/vary browser/headers browser/requests",
+        "browser/messages browser/checks browser/cache browser/vary browser/headers "
+        "browser/forms browser/requests",
         "werkzeug",
     ),
     "browser/__init__": ("browser/live browser/records browser/messages browser/vary browser/model", ""),

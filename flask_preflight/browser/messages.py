@@ -515,7 +515,7 @@ def _report(error: CORSError) -> Iterator[str]:
         yield f"not sent  {what}"
     else:
         kind = "the preflight" if exchange.preflight else "the request"
-        yield f"{error.step.value}: the script on {facts['page']} gets nothing; {kind} failed"
+        yield f"{error.step.value}: {_loser(facts)}; {kind} failed"
         yield ""
         yield f"sent      {what}"
         yield from _exchange_lines(exchange)
@@ -528,6 +528,13 @@ def _report(error: CORSError) -> Iterator[str]:
         yield f"{engine:<9} {sentence}"
     yield f"docs      {error.docs}"
     yield f"standard  https://fetch.spec.whatwg.org/#{_EXPLANATIONS[error.step].section}"
+
+
+def _loser(facts: Mapping[str, str]) -> str:
+    """Who gets nothing."""
+    if facts["mode"] == "navigate":
+        return f"the form on {facts['page']} leads to no page"
+    return f"the script on {facts['page']} gets nothing"
 
 
 def _exchange_lines(exchange: Exchange) -> Iterator[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from time import time
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict
 
 from werkzeug.datastructures import Headers
 
@@ -25,12 +25,13 @@ from .checks import (
     redirect_location,
 )
 from .cookies import CookieJar
+from .forms import Enctype, FormData
 from .headers import added_headers
 from .messages import CORSError, Step, block
 from .records import Credentials, Exchange, Redirect, Request, Response
-from .requests import ScriptHeaders, page_of, script_request, set_upload_listener
+from .requests import ScriptHeaders, form_request, page_of, script_request, set_upload_listener
 from .transport import Transport, WSGITransport
-from .urls import URL
+from .urls import HTTP_SCHEMES, URL
 from .vary import AllowedOrigins
 
 if TYPE_CHECKING:
@@ -110,6 +111,28 @@ class Browser:
         _append_accept(request)
         return filtered(request, self._main_fetch(request))
 
+    def submit(
+        self,
+        url: str,
+        data: FormData = (),
+        *,
+        method: Literal["GET", "POST"] = "POST",
+        enctype: Enctype = "application/x-www-form-urlencoded",
+    ) -> Exchange:
+        """What the user does who sends a form of the page: a click on ``<button>`` in ``<form action=url>``.
+
+        No CORS applies to it. The browser opens what comes back in place of the page, which cannot read it. *data*: the
+        fields, as a mapping or as pairs of names and values. A value is a string, or ``(name, content, type)`` for a
+        file, whose content only ``"multipart/form-data"`` sends. *enctype* is without meaning for ``"GET"``, which puts
+        the fields into the query.
+
+        Returns the last answer, after all redirects, for the test to look at. A redirect to a URL that is neither
+        ``http:`` nor ``https:`` is left to another program, so it is the last answer. Raises :class:`CORSError` if no
+        page comes back (no server, a bad redirect, too many of them), ``TypeError`` for what no form sends. What the
+        app raises comes through.
+        """
+        return self._main_fetch(form_request(self._page, url, data, method, enctype))
+
     @property
     def origin(self) -> str:
         """The page's."""
@@ -128,7 +151,8 @@ class Browser:
 
     # https://fetch.spec.whatwg.org/#main-fetch, the step that chooses among ways to fetch
     def _main_fetch(self, request: Request) -> Exchange:
-        if request.url.origin == request.origin and request.tainting == "basic":
+        is_at_home = request.url.origin == request.origin and request.tainting == "basic"
+        if is_at_home or request.mode == "navigate":
             return self._http_fetch(request, make_preflight=False)
         check_same_origin(request)
         request.tainting = "opaque" if request.mode == "no-cors" else "cors"
@@ -159,7 +183,7 @@ class Browser:
     # https://fetch.spec.whatwg.org/#http-redirect-fetch
     def _redirect_fetch(self, request: Request, exchange: Exchange) -> Exchange:
         location = redirect_location(request, exchange)
-        if location is None:
+        if location is None or (request.mode == "navigate" and location.scheme not in HTTP_SCHEMES):
             return exchange
         check_redirect(request, exchange, location)
         _rewrite_for_redirect(request, exchange.status, location)
@@ -180,12 +204,12 @@ class Browser:
         headers = request.headers + added_headers(request)
         if not request.includes_credentials():
             return self._send(request, headers)
-        same_site = request.is_same_site()
-        if cookie_string := self._cookies.cookie_string(request.url, same_site=same_site, now=self._now):
+        navigation = request.method if request.mode == "navigate" else None
+        context = _Context(same_site=request.is_same_site(), navigation=navigation, now=self._now)
+        if cookie_string := self._cookies.cookie_string(request.url, **context):
             headers.append(("Cookie", cookie_string))
         exchange = self._send(request, headers)
-        set_cookie = exchange.response_headers.getlist("Set-Cookie")
-        self._cookies.store(set_cookie, request.url, same_site=same_site, now=self._now)
+        self._cookies.store(exchange.response_headers.getlist("Set-Cookie"), request.url, **context)
         return exchange
 
     # https://fetch.spec.whatwg.org/#http-network-fetch
@@ -200,6 +224,14 @@ class Browser:
             block(Step.NO_RESPONSE, request, exchange, value=answer.error, change=answer.change)
         self._allowed_origins.note(exchange)
         return exchange
+
+
+class _Context(TypedDict):
+    """What the cookie jar wants to know of a request beside its URL."""
+
+    same_site: bool
+    navigation: str | None
+    now: float
 
 
 def _transport(app: WSGIApplication | Mapping[str, WSGIApplication] | None, transport: Transport | None) -> Transport:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import fetch as words
 from .arguments import check_body, check_method, check_url, read_headers
+from .forms import Enctype, FormData, encode_body, encode_query, read_entries
 from .records import Page, Request
 from .text import shown
 from .urls import HTTP_SCHEMES, URL, checked_origin, parse_url
@@ -52,6 +53,23 @@ def script_request(
     _set_body(request, body, json)
     return request
 
+
+# https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#form-submission-algorithm
+def form_request(page: Page, url: str, data: FormData, method: str, enctype: Enctype) -> Request:
+    """The request of a form that the user sends; ``TypeError`` for what no form sends."""
+    method = _one_of("method", method.upper() if isinstance(method, str) else method, ("GET", "POST"))
+    enctype = _one_of("enctype", enctype, _ENCTYPES)
+    action, entries = _http_url(url, page), read_entries(data)
+    accept = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+    if method == "GET":
+        action = action._replace(query=encode_query(entries))
+        return Request(page, [action], method, [accept], "include", "follow", mode="navigate")
+    content_type, body = encode_body(entries, enctype)
+    headers = [("Content-Type", content_type), accept]
+    return Request(page, [action], method, headers, "include", "follow", body, "navigate")
+
+
+_ENCTYPES: tuple[Enctype, ...] = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 
 _CHOICES = {
     "credentials": ("omit", "same-origin", "include"),
