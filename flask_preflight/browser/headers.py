@@ -23,12 +23,13 @@ def added_headers(request: Request, *, preflight: bool = False) -> list[tuple[st
 def _referer(request: Request) -> list[tuple[str, str]]:
     scheme = request.origin.partition("://")[0]
     is_downgrade = scheme == "https" and request.url.scheme == "http"
-    return [] if is_downgrade or scheme not in HTTP_SCHEMES else [("Referer", f"{request.origin}/")]
+    is_hidden = is_downgrade or request.mode == "websocket"  # https://websockets.spec.whatwg.org/: "no-referrer"
+    return [] if is_hidden or scheme not in HTTP_SCHEMES else [("Referer", f"{request.origin}/")]
 
 
 # https://fetch.spec.whatwg.org/#append-a-request-origin-header
 def _origin(request: Request, preflight: bool) -> list[tuple[str, str]]:
-    if request.tainting == "cors" or preflight:
+    if request.tainting == "cors" or preflight or request.mode == "websocket":
         return [(words.ORIGIN, request.serialized_origin())]
     if request.method in ("GET", "HEAD"):
         return []

@@ -24,8 +24,8 @@ class BadAnswer(Exception):
     """What came is no answer. The message says why, as the end of a sentence."""
 
 
-def read_answer(file: BinaryIO, method: str) -> Answer:
-    """Read the answer to a request whose method is *method*.
+def read_answer(file: BinaryIO, method: str, *, may_switch: bool = False) -> Answer:
+    """Read the answer to a request whose method is *method*. *may_switch*: it asked for another protocol.
 
     Of *file*, no more is read than :data:`MOST_HEAD` and :data:`~.transport.MOST_BODY` allow. Raises
     :class:`BadAnswer`, and what *file* raises.
@@ -33,10 +33,12 @@ def read_answer(file: BinaryIO, method: str) -> Answer:
     stream = _Stream(file, "head", MOST_HEAD)
     # https://httpwg.org/specs/rfc9110.html#status.1xx: they may come before any answer.
     status, fields = _read_head(stream)
-    while status < 200:
+    while status < 200 and status != 101:
         status, fields = _read_head(stream)
-    stream.begin("body", MOST_BODY)
     headers = Headers(fields)
+    if status == 101 and not may_switch:
+        raise BadAnswer("the server switched to another protocol (status 101)")
+    stream.begin("body", MOST_BODY)
     return Answer(status, headers, _read_body(stream, method, status, headers))
 
 
@@ -90,8 +92,6 @@ def _read_head(stream: _Stream) -> tuple[int, list[tuple[str, str]]]:
     status = _STATUS_LINE.fullmatch(line)
     if status is None:
         raise BadAnswer(f"the answer does not begin as HTTP/1.1 does, but with {shown(line) or 'an empty line'}")
-    if status[1] == "101":
-        raise BadAnswer("the server switched to another protocol (status 101)")
     return int(status[1]), _read_fields(stream)
 
 
@@ -117,7 +117,7 @@ def _field(line: str) -> tuple[str, str]:
 
 # https://httpwg.org/specs/rfc9112.html#message.body.length
 def _read_body(stream: _Stream, method: str, status: int, headers: Headers) -> bytes:
-    if method == "HEAD" or status in (204, 304):
+    if method == "HEAD" or status in (101, 204, 304):
         return b""
     if codings := ", ".join(headers.getlist("Transfer-Encoding")):
         if codings.lower() != "chunked":

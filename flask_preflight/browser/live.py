@@ -62,7 +62,7 @@ class LiveTransport:
         try:
             with closing(self._connect(url)) as connection:
                 _send_request(connection, url, method, headers, body)
-                return read_answer(io.BufferedReader(connection), method)
+                return read_answer(io.BufferedReader(connection), method, may_switch="Upgrade" in headers)
         except (BadAnswer, OSError, ValueError) as error:
             return _no_answer(_failure_of(error), url, error)
 
@@ -183,7 +183,8 @@ def _send_request(connection: _Connection, url: URL, method: str, headers: Heade
     request = HTTPConnection(url.host, url.port)
     request.sock = cast(socket.socket, connection)  # so that it does not connect by itself
     request.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
-    for name, value in [*_own_headers(url, method, body), *headers]:
+    own = [(name, value) for name, value in _own_headers(url, method, body) if name not in headers]
+    for name, value in [*own, *headers]:
         request.putheader(name, value)
     # A server may answer without reading it all, such as with a 413, and close the connection.
     with suppress(ConnectionError):

@@ -510,7 +510,7 @@ def _report(error: CORSError) -> Iterator[str]:
     exchange, facts = error.exchange, error._facts  # pyright: ignore[reportPrivateUsage]
     what = f"{shown(exchange.method)} {shown(exchange.url)}, credentials: {facts['credentials']}"
     if error.step in _UNSENT:
-        yield f"{error.step.value}: the script on {facts['page']} gets nothing; the request was not sent"
+        yield f"{error.step.value}: {_loser(facts)}; the request was not sent"
         yield ""
         yield f"not sent  {what}"
     else:
@@ -532,9 +532,8 @@ def _report(error: CORSError) -> Iterator[str]:
 
 def _loser(facts: Mapping[str, str]) -> str:
     """Who gets nothing."""
-    if facts["mode"] == "navigate":
-        return f"the form on {facts['page']} leads to no page"
-    return f"the script on {facts['page']} gets nothing"
+    templates = {"navigate": "the form on {page} leads to no page", "websocket": "the page {page} gets no connection"}
+    return templates.get(facts["mode"], "the script on {page} gets nothing").format_map(facts)
 
 
 def _exchange_lines(exchange: Exchange) -> Iterator[str]:

@@ -29,7 +29,7 @@ from .forms import Enctype, FormData
 from .headers import added_headers
 from .messages import CORSError, Step, block
 from .records import Credentials, Exchange, Redirect, Request, Response
-from .requests import ScriptHeaders, form_request, page_of, script_request, set_upload_listener
+from .requests import ScriptHeaders, form_request, page_of, script_request, set_upload_listener, websocket_request
 from .transport import Transport, WSGITransport
 from .urls import HTTP_SCHEMES, URL
 from .vary import AllowedOrigins
@@ -133,6 +133,19 @@ class Browser:
         """
         return self._main_fetch(form_request(self._page, url, data, method, enctype))
 
+    def open_websocket(self, url: str) -> Exchange:
+        """What the page's ``new WebSocket(url)`` asks for: the handshake, as the server sees it.
+
+        No CORS applies to it, and cookies go with it, so the server has to look at ``Origin``. *url* is ``ws:`` or
+        ``wss:``, or relative to the page.
+
+        Returns what came back, for the test to look at. Status 101 is a connection; any other is a refusal, and the
+        script gets an ``error`` event. Redirects are not followed. No frames are sent, and the connection is closed.
+        Raises :class:`CORSError` if nothing comes back, ``TypeError`` for a URL that it does not take. What the app
+        raises comes through.
+        """
+        return self._main_fetch(websocket_request(self._page, url))
+
     @property
     def origin(self) -> str:
         """The page's."""
@@ -152,7 +165,7 @@ class Browser:
     # https://fetch.spec.whatwg.org/#main-fetch, the step that chooses among ways to fetch
     def _main_fetch(self, request: Request) -> Exchange:
         is_at_home = request.url.origin == request.origin and request.tainting == "basic"
-        if is_at_home or request.mode == "navigate":
+        if is_at_home or request.mode in ("navigate", "websocket"):
             return self._http_fetch(request, make_preflight=False)
         check_same_origin(request)
         request.tainting = "opaque" if request.mode == "no-cors" else "cors"

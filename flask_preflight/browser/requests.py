@@ -6,7 +6,9 @@ https://fetch.spec.whatwg.org/#dom-request
 from __future__ import annotations
 
 import json as json_module
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
+from secrets import token_bytes
 from typing import Any
 
 from .. import fetch as words
@@ -71,6 +73,32 @@ def form_request(page: Page, url: str, data: FormData, method: str, enctype: Enc
 
 _ENCTYPES: tuple[Enctype, ...] = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 
+
+# https://websockets.spec.whatwg.org/#concept-websocket-establish
+def websocket_request(page: Page, url: str) -> Request:
+    """The request of ``new WebSocket(url)``; ``TypeError`` for a URL that it does not take."""
+    headers = [
+        ("Upgrade", "websocket"),
+        ("Connection", "Upgrade"),
+        ("Sec-WebSocket-Key", b64encode(token_bytes(16)).decode()),
+        ("Sec-WebSocket-Version", "13"),
+        ("Sec-WebSocket-Extensions", "permessage-deflate"),
+    ]
+    # The standard's redirect mode is "error". The test gets to see what redirects.
+    return Request(page, [_websocket_url(url, page)], "GET", headers, "include", "manual", mode="websocket")
+
+
+# https://websockets.spec.whatwg.org/#get-a-url-record
+def _websocket_url(text: str, page: Page) -> URL:
+    url = _page_url(text, page)
+    scheme = {"ws": "http", "wss": "https"}.get(url.scheme, url.scheme)
+    if scheme not in HTTP_SCHEMES:
+        raise TypeError(f"url: {shown(text)} is neither ws: nor wss:")
+    if url.fragment is not None:
+        raise TypeError(f"url: {shown(text)} has a fragment")
+    return url._replace(scheme=scheme)
+
+
 _CHOICES = {
     "credentials": ("omit", "same-origin", "include"),
     "redirect": ("follow", "error", "manual"),
@@ -84,12 +112,16 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     return value
 
 
-def _http_url(text: str, page: Page) -> URL:
+def _page_url(text: str, page: Page) -> URL:
     check_url(text)
     try:
-        url = parse_url(text, page.url)
+        return parse_url(text, page.url)
     except ValueError as error:
         raise TypeError(f"url: {error}") from error
+
+
+def _http_url(text: str, page: Page) -> URL:
+    url = _page_url(text, page)
     if url.scheme not in HTTP_SCHEMES:
         raise TypeError(f"url: {shown(text)} is neither http: nor https:")
     if url.has_credentials:

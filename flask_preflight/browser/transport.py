@@ -130,7 +130,7 @@ def _run(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
                 body.write(chunk)
         finally:
             getattr(iterable, "close", _nothing)()
-    return _answer(heads, body)
+    return _answer(heads, body, may_switch="HTTP_UPGRADE" in environ)
 
 
 def _nothing() -> None: ...
@@ -166,12 +166,13 @@ _NOT_HTTP = "the app's answer is not HTTP"
 
 _MOST_LINES = 2**16
 
-_STATUS_LINE = re.compile(r"([2-9][0-9]{2})(?: [^\0\r\n]*)?")
+_STATUS_LINE = re.compile(r"(101|[2-9][0-9]{2})(?: [^\0\r\n]*)?")
 
 
-def _answer(heads: list[tuple[Any, list[Any]]], body: _Body) -> Answer:
+def _answer(heads: list[tuple[Any, list[Any]]], body: _Body, *, may_switch: bool) -> Answer:
     head = _head(*heads[-1]) if heads else None
-    error = body.error or ("" if head else _NOT_HTTP)
+    is_http = head and (head[0] != 101 or may_switch)
+    error = body.error or ("" if is_http else _NOT_HTTP)
     if error or not head:
         return Answer(0, Headers(), b"", error, _FIX_THE_APP)
     return Answer(*head, bytes(body.data))
