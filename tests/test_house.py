@@ -56,21 +56,22 @@ LAYERS = {
     "browser/transport": ("fetch browser/urls", "werkzeug"),
     "browser/http1": ("fetch browser/text browser/transport", "werkzeug"),
     "browser/live": ("browser/text browser/arguments browser/urls browser/transport browser/http1", "werkzeug"),
-    "browser/records": ("fetch browser/urls browser/sites", "werkzeug"),
+    "browser/referrer": ("fetch browser/urls", "werkzeug"),
+    "browser/records": ("fetch browser/urls browser/sites browser/referrer", "werkzeug"),
     "browser/messages": ("fetch browser/text browser/urls browser/records", "werkzeug"),
     "browser/checks": ("fetch browser/urls browser/records browser/messages", "werkzeug"),
     "browser/cache": ("fetch browser/urls browser/records", ""),
     "browser/vary": ("fetch browser/text browser/records", "werkzeug"),
-    "browser/headers": ("fetch browser/urls browser/sites browser/records", ""),
+    "browser/headers": ("fetch browser/sites browser/referrer browser/records", ""),
     "browser/forms": ("browser/text", ""),
     "browser/requests": (
-        "fetch browser/text browser/arguments browser/urls browser/records browser/forms",
+        "fetch browser/text browser/arguments browser/urls browser/referrer browser/records browser/forms",
         "",
     ),
     "browser/model": (
         "fetch browser/arguments browser/urls browser/cookies browser/transport browser/records "
         "browser/messages browser/checks browser/cache browser/vary browser/headers "
-        "browser/forms browser/requests",
+        "browser/forms browser/referrer browser/requests",
         "werkzeug",
     ),
     "browser/__init__": ("browser/live browser/records browser/messages browser/vary browser/model", ""),

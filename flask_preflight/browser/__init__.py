@@ -15,7 +15,7 @@ RFC 6265bis. Bodies are read to their end.
 
 # The rules of this folder:
 # - A file imports only files above it: text, arguments, urls, sites, set_cookie, cookies, transport, http1, live,
-#   records, messages, checks, cache, vary, headers, forms, requests, model.
+#   referrer, records, messages, checks, cache, vary, headers, forms, requests, model.
 #   Read them in this order, or start with model, which is the Fetch standard's algorithm.
 # - Of the rest of the package it uses the Fetch standard's words, `fetch`, the URL standard's hosts, `hosts`, and the
 #   public suffix list, `suffixes`. It uses nothing else: the judge must not share an error with what it judges.

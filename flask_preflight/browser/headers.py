@@ -5,8 +5,8 @@ from __future__ import annotations
 from .. import __version__
 from .. import fetch as words
 from .records import Request
+from .referrer import is_downgrade
 from .sites import is_trustworthy, same_site
-from .urls import HTTP_SCHEMES
 
 # https://fetch.spec.whatwg.org/#default-user-agent-value
 _USER_AGENT = ("User-Agent", f"flask-preflight/{__version__}")
@@ -19,12 +19,8 @@ def added_headers(request: Request, *, preflight: bool = False) -> list[tuple[st
     return headers if request.has_header("user-agent") and not preflight else [*headers, _USER_AGENT]
 
 
-# https://w3c.github.io/webappsec-referrer-policy/, "strict-origin-when-cross-origin", the page being at /
 def _referer(request: Request) -> list[tuple[str, str]]:
-    scheme = request.origin.partition("://")[0]
-    is_downgrade = scheme == "https" and request.url.scheme == "http"
-    is_hidden = is_downgrade or request.mode == "websocket"  # https://websockets.spec.whatwg.org/: "no-referrer"
-    return [] if is_hidden or scheme not in HTTP_SCHEMES else [("Referer", f"{request.origin}/")]
+    return [("Referer", str(request.referrer))] if request.referrer else []
 
 
 # https://fetch.spec.whatwg.org/#append-a-request-origin-header
@@ -33,12 +29,16 @@ def _origin(request: Request, preflight: bool) -> list[tuple[str, str]]:
         return [(words.ORIGIN, request.serialized_origin())]
     if request.method in ("GET", "HEAD"):
         return []
-    is_hidden = request.mode != "cors" and _is_downgrade(request)
+    is_hidden = request.mode != "cors" and _hides_origin(request)
     return [(words.ORIGIN, words.NULL_ORIGIN if is_hidden else request.serialized_origin())]
 
 
-def _is_downgrade(request: Request) -> bool:
-    return request.origin.startswith("https:") and request.url.scheme != "https"
+def _hides_origin(request: Request) -> bool:
+    policy, page = request.referrer_policy, request.page.url
+    if policy == "same-origin":
+        return request.origin != request.url.origin
+    is_strict = policy in ("no-referrer-when-downgrade", "strict-origin", "strict-origin-when-cross-origin")
+    return policy == "no-referrer" or (is_strict and page is not None and is_downgrade(page, request.url))
 
 
 # https://w3c.github.io/webappsec-fetch-metadata/#framework

@@ -29,6 +29,7 @@ from .forms import Enctype, FormData
 from .headers import added_headers
 from .messages import CORSError, Step, block
 from .records import Credentials, Exchange, Redirect, Request, Response
+from .referrer import ReferrerPolicy, determine_referrer, parse_policy
 from .requests import ScriptHeaders, form_request, page_of, script_request, set_upload_listener, websocket_request
 from .transport import Transport, WSGITransport
 from .urls import HTTP_SCHEMES, URL
@@ -46,10 +47,11 @@ class Browser:
     *app* is a WSGI app, which then answers for every origin, or a mapping of origins to apps; an origin
     that is not in the mapping does not answer. *transport* is given instead of *app*: a :class:`LiveTransport` asks
     live servers. *origin* is a serialized origin, or ``"null"`` for a
-    sandboxed frame. *max_age_limit*: the most seconds that this browser keeps a preflight (Chromium 7200,
+    sandboxed frame. *page* is the page's URL, or its path: relative URLs start there, and ``Referer`` tells of it what
+    *referrer_policy* allows. *max_age_limit*: the most seconds that this browser keeps a preflight (Chromium 7200,
     Firefox 86400, WebKit 600; ``None``: no limit). *lax_by_default*: take cookies without ``SameSite`` for
     ``SameSite=Lax``, as RFC 6265bis and Chromium do, and Firefox does not. ``ValueError`` for an origin that no
-    browser would send, ``TypeError`` for both or neither of *app* and *transport*.
+    browser would send, and for a page of another origin, ``TypeError`` for both or neither of *app* and *transport*.
 
     Warns with :class:`VaryWarning` if two answers of one URL allow different origins and ``Vary: Origin`` is missing.
 
@@ -61,11 +63,13 @@ class Browser:
         app: WSGIApplication | Mapping[str, WSGIApplication] | None = None,
         origin: str = "https://frontend.com",
         *,
+        page: str = "/",
+        referrer_policy: ReferrerPolicy = "strict-origin-when-cross-origin",
         transport: Transport | None = None,
         max_age_limit: int | None = None,
         lax_by_default: bool = True,
     ) -> None:
-        self._page = page_of(origin)
+        self._page = page_of(origin, page, referrer_policy)
         self.exchanges: list[Exchange] = []
         """Every request that left, oldest first. Clear it whenever you like."""
         self._transport = _transport(app, transport)
@@ -164,6 +168,7 @@ class Browser:
 
     # https://fetch.spec.whatwg.org/#main-fetch, the step that chooses among ways to fetch
     def _main_fetch(self, request: Request) -> Exchange:
+        request.referrer = determine_referrer(request.referrer, request.referrer_policy, request.url)
         is_at_home = request.url.origin == request.origin and request.tainting == "basic"
         if is_at_home or request.mode in ("navigate", "websocket"):
             return self._http_fetch(request, make_preflight=False)
@@ -201,6 +206,8 @@ class Browser:
         check_redirect(request, exchange, location)
         _rewrite_for_redirect(request, exchange.status, location)
         request.urls.append(location)
+        # https://w3c.github.io/webappsec-referrer-policy/#set-requests-referrer-policy-on-redirect
+        request.referrer_policy = parse_policy(exchange.response_headers) or request.referrer_policy
         return self._main_fetch(request)
 
     # https://fetch.spec.whatwg.org/#cors-preflight-fetch

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 from werkzeug.datastructures import Headers
 
 from .. import fetch as words
+from .referrer import ReferrerPolicy
 from .sites import same_site
 from .urls import URL
 
@@ -76,6 +77,7 @@ class Page(NamedTuple):
     """Serialized."""
     url: URL | None
     """``None`` for a page that is neither ``http:`` nor ``https:``, and for a sandboxed frame."""
+    referrer_policy: ReferrerPolicy
 
     def __str__(self) -> str:
         """Its URL, or what is known of it."""
@@ -96,6 +98,9 @@ class Request:
     redirect: Redirect
     body: bytes | None = None
     mode: Mode = "cors"
+    referrer: URL | None = None
+    """What ``Referer`` says."""
+    referrer_policy: ReferrerPolicy = "strict-origin-when-cross-origin"
     use_cors_preflight: bool = False
     """XMLHttpRequest's flag: ask in a preflight even if nothing else needs one."""
     tainting: Tainting = "basic"

@@ -15,16 +15,25 @@ from .. import fetch as words
 from .arguments import check_body, check_method, check_url, read_headers
 from .forms import Enctype, FormData, encode_body, encode_query, read_entries
 from .records import Page, Request
+from .referrer import POLICIES, ReferrerPolicy
 from .text import shown
 from .urls import HTTP_SCHEMES, URL, checked_origin, parse_url
 
 __tracebackhide__ = True
 
 
-def page_of(origin: str) -> Page:
-    """The page at ``/`` of *origin*; ``ValueError`` if no browser would send that."""
-    is_http = checked_origin(origin).partition("://")[0] in HTTP_SCHEMES
-    return Page(origin, parse_url(f"{origin}/") if is_http else None)
+def page_of(origin: str, page: str, referrer_policy: ReferrerPolicy) -> Page:
+    """The page at the URL *page*, which may be relative to *origin*; ``ValueError`` if no browser would have it."""
+    if referrer_policy not in POLICIES:
+        raise ValueError(f"referrer_policy: {referrer_policy!r} is not one of {', '.join(map(repr, POLICIES))}")
+    if checked_origin(origin).partition("://")[0] not in HTTP_SCHEMES:
+        if page != "/":
+            raise ValueError(f"page: {shown(page)} is not told by a page whose origin is {origin!r}; leave it out")
+        return Page(origin, None, referrer_policy)
+    url = parse_url(page, parse_url(f"{origin}/"))
+    if url.origin != origin:
+        raise ValueError(f"page: {shown(page)} is not of the origin {origin!r}; write origin={url.origin!r}, too")
+    return Page(origin, url._replace(username="", password="", fragment=None), referrer_policy)
 
 
 ScriptHeaders = Mapping[str, str] | Iterable[tuple[str, str]] | None
@@ -48,6 +57,8 @@ def script_request(
         urls=[_http_url(url, page)],
         method=_script_method(method),
         headers=_script_headers(headers),
+        referrer=page.url,
+        referrer_policy=page.referrer_policy,
         **chosen,
     )
     if request.mode == "no-cors":
@@ -65,10 +76,22 @@ def form_request(page: Page, url: str, data: FormData, method: str, enctype: Enc
     accept = ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
     if method == "GET":
         action = action._replace(query=encode_query(entries))
-        return Request(page, [action], method, [accept], "include", "follow", mode="navigate")
-    content_type, body = encode_body(entries, enctype)
-    headers = [("Content-Type", content_type), accept]
-    return Request(page, [action], method, headers, "include", "follow", body, "navigate")
+        content, body = [], None
+    else:
+        content_type, body = encode_body(entries, enctype)
+        content = [("Content-Type", content_type)]
+    return Request(
+        page=page,
+        urls=[action],
+        method=method,
+        headers=[*content, accept],
+        credentials="include",
+        redirect="follow",
+        body=body,
+        mode="navigate",
+        referrer=page.url,
+        referrer_policy=page.referrer_policy,
+    )
 
 
 _ENCTYPES: tuple[Enctype, ...] = ("application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
