@@ -381,7 +381,7 @@ def test_origin_header(origin: str, url: str, method: str, sent: str | None) -> 
     ("origin", "url", "referer"),
     [
         pytest.param(PAGE, f"{API}/", f"{PAGE}/", id="https"),
-        pytest.param(PAGE, "http://backend.com/", None, id="downgrade"),
+        pytest.param(PAGE, "http://localhost/", None, id="downgrade"),
         pytest.param("null", f"{API}/", None, id="sandboxed frame"),
     ],
 )
@@ -1417,6 +1417,7 @@ def preflight_status(status: str, *headers: tuple[str, str]) -> WSGIApplication:
 
 PROVOKING: Mapping[Step, tuple[Any, dict[str, Any]]] = {
     Step.NO_RESPONSE: ({}, SAFE),
+    Step.MIXED_CONTENT: (moved("http://backend.com/data"), SAFE),
     Step.SAME_ORIGIN_MODE: (answering(), {"mode": "same-origin"}),
     Step.PREFLIGHT_REDIRECT: (preflight_status("308 Moved", ("Location", f"{DATA}/")), PUT),
     Step.ALLOW_ORIGIN_MISSING: (answering(), SAFE),

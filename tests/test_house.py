@@ -59,7 +59,7 @@ LAYERS = {
     "browser/referrer": ("fetch browser/urls", "werkzeug"),
     "browser/records": ("fetch browser/urls browser/sites browser/referrer", "werkzeug"),
     "browser/messages": ("fetch browser/text browser/urls browser/records", "werkzeug"),
-    "browser/checks": ("fetch browser/urls browser/records browser/messages", "werkzeug"),
+    "browser/checks": ("fetch browser/urls browser/sites browser/records browser/messages", "werkzeug"),
     "browser/cache": ("fetch browser/urls browser/records", ""),
     "browser/vary": ("fetch browser/text browser/records", "werkzeug"),
     "browser/headers": ("fetch browser/sites browser/referrer browser/records", ""),

@@ -127,7 +127,7 @@ def test_no_cors_sends_cookies_by_credentials(credentials: Any, cookies: list[st
         ("no-cors", "HEAD", f"{API}/", None),
         ("no-cors", "POST", f"{API}/", PAGE),
         ("no-cors", "POST", "/", PAGE),
-        ("no-cors", "POST", "http://backend.com/", "null"),  # of an https page, over http
+        ("no-cors", "POST", "http://localhost/", "null"),  # of an https page, over http
         ("same-origin", "GET", "/", None),
         ("same-origin", "PUT", "/", PAGE),
     ],

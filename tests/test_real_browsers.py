@@ -215,7 +215,7 @@ def _renamed(case: Case) -> dict[str, Answer]:
 def test_every_step_is_among_them() -> None:
     # A server can do nothing for the first; the second is a difference that the next test shows; requests that are
     # not sent are in `test_real_requests.py`.
-    elsewhere = {Step.NO_RESPONSE, Step.ALLOW_HEADERS_AUTHORIZATION, Step.SAME_ORIGIN_MODE}
+    elsewhere = {Step.NO_RESPONSE, Step.ALLOW_HEADERS_AUTHORIZATION, Step.MIXED_CONTENT, Step.SAME_ORIGIN_MODE}
     assert {step for step, _ in STEPS} == set(Step) - elsewhere
 
 

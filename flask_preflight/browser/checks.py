@@ -9,9 +9,22 @@ from werkzeug.datastructures import Headers
 from .. import fetch as words
 from .messages import Step, block
 from .records import Exchange, Request, Response
+from .sites import is_trustworthy
 from .urls import HTTP_SCHEMES, URL, parse_location
 
 __tracebackhide__ = True
+
+
+# https://w3c.github.io/webappsec-mixed-content/#should-block-fetch
+def check_mixed_content(request: Request) -> None:
+    """Raise :class:`CORSError` if the page is encrypted, and the request would not be.
+
+    The standard protects every page that is potentially trustworthy. Engines protect ``https:`` only, not pages on
+    loopback, and so does this. A form opens another page, so it is exempt.
+    """
+    is_protected = request.page.origin.startswith("https:") and request.mode != "navigate"
+    if is_protected and not is_trustworthy(request.url.scheme, request.url.host):
+        block(Step.MIXED_CONTENT, request, _unsent(request))
 
 
 # https://fetch.spec.whatwg.org/#concept-main-fetch, "request's mode is "same-origin""

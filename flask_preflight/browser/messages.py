@@ -23,6 +23,8 @@ class Step(Enum):
 
     NO_RESPONSE = "no-response"
     """No app or server for that origin, no connection, or an answer that is not HTTP or does not end in time."""
+    MIXED_CONTENT = "mixed-content"
+    """The page is ``https:``, and the URL is ``http:``. The request was not sent."""
     SAME_ORIGIN_MODE = "same-origin-mode"
     """Another origin, and the script said ``mode: "same-origin"``. The request was not sent."""
     PREFLIGHT_REDIRECT = "preflight-redirect"
@@ -141,6 +143,17 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
         "",
         _FIREFOX_FAILED,
         "",
+    ),
+    Step.MIXED_CONTENT: _Explanation(
+        "concept-main-fetch",
+        "The page is https:, and {url} is http:.{redirected} Browsers block that before anything is sent, except to "
+        "this machine (localhost, 127.0.0.1).",
+        "{secure}",
+        "Mixed Content: The page at '{page_url}' was loaded over HTTPS, but requested an insecure resource '{url}'. "
+        "This request has been blocked; the content must be served over HTTPS.",
+        "Blocked loading mixed active content “{url}”",
+        "[blocked] The page at {page_url} requested insecure content from {url}. This content was blocked and must be "
+        "served over HTTPS.",
     ),
     Step.SAME_ORIGIN_MODE: _Explanation(
         "concept-main-fetch",
@@ -303,6 +316,13 @@ _EXPLANATIONS: Final[Mapping[Step, _Explanation]] = {
 }
 
 
+# The classic cause of a redirect from https: to http:
+_PROXY_FIX = (
+    "Redirect to https:. If a proxy in front of the app speaks TLS, let it send X-Forwarded-Proto, and let the app "
+    "trust it: ProxyFix(app, x_proto=1)."
+)
+
+
 # ---------------------------------------------------------------------------------------
 # The facts
 # ---------------------------------------------------------------------------------------
@@ -330,6 +350,7 @@ def block(step: Step, request: Request, exchange: Exchange, **facts: str) -> NoR
         "url": exchange.url,
         "redirected": f" {request.urls[0]} redirects there." if len(request.urls) > 1 else "",
         "page_url": str(request.page),
+        "secure": _PROXY_FIX if len(request.urls) > 1 else "Call the server over https:.",
         "credentials": request.credentials,
         "mode": request.mode,
         "method": request.method,
@@ -415,14 +436,15 @@ def _is_unexplained(exchange: Exchange) -> bool:
 
 def _console(step: Step, exchange: Exchange, facts: Mapping[str, str]) -> dict[str, str]:
     if step in _UNSENT:
-        sentences = _plain(step, facts)
+        # A WebSocket of mixed content ends in a SecurityError, each engine having its own words.
+        sentences = {} if facts["mode"] == "websocket" else _plain(step, facts)
     else:
         sentences = _framed(step, exchange, facts) if facts["mode"] == "cors" else {}
     return {engine: sentence for engine, sentence in sentences.items() if sentence}
 
 
 # At these steps, nothing is sent.
-_UNSENT = {Step.SAME_ORIGIN_MODE}
+_UNSENT = {Step.MIXED_CONTENT, Step.SAME_ORIGIN_MODE}
 
 
 def _plain(step: Step, facts: Mapping[str, str]) -> dict[str, str]:

@@ -16,6 +16,7 @@ from .. import fetch as words
 from .arguments import check_app, check_names, check_transport, describe_missing
 from .cache import PreflightCache
 from .checks import (
+    check_mixed_content,
     check_redirect,
     check_same_origin,
     cors_check,
@@ -168,6 +169,7 @@ class Browser:
 
     # https://fetch.spec.whatwg.org/#main-fetch, the step that chooses among ways to fetch
     def _main_fetch(self, request: Request) -> Exchange:
+        check_mixed_content(request)
         request.referrer = determine_referrer(request.referrer, request.referrer_policy, request.url)
         is_at_home = request.url.origin == request.origin and request.tainting == "basic"
         if is_at_home or request.mode in ("navigate", "websocket"):
