@@ -42,7 +42,30 @@ SECONDS_TO_START = 60
 SECONDS_FOR_A_BATCH = 110
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>cases</title><link rel="icon" href="data:,"><script>
-async function one({url, init}) {
+function xhr({url, method, headers, body}) {
+  return new Promise(done => {
+    const request = new XMLHttpRequest();
+    request.upload.addEventListener("progress", () => {});
+    request.open(method, url);
+    for (const header of headers) request.setRequestHeader(...header);
+    request.onloadend = () => done({status: request.status || null});
+    request.send(body);
+  });
+}
+function socket(url) {
+  return new Promise(done => {
+    try {
+      const socket = new WebSocket(url);
+      socket.onclose = done;
+      socket.onopen = () => socket.close();
+    } catch (error) {
+      done();
+    }
+  });
+}
+async function one({url, init, request}) {
+  if (request === "xhr") return xhr({url, ...init});
+  if (request === "websocket") return socket(url);
   try {
     const response = await fetch(url, {...init, signal: AbortSignal.timeout(20000)});
     const {status, type, redirected} = response;
@@ -73,6 +96,12 @@ async function run({id, opaque, fetches, marks}) {
   }
   return {id, results};
 }
+function submit({action, method, enctype, fields}) {
+  const form = Object.assign(document.createElement("form"), {action, method, enctype});
+  for (const [name, value] of fields) form.append(Object.assign(document.createElement("textarea"), {name, value}));
+  document.documentElement.append(form);
+  form.submit();
+}
 (async () => {
   const ready = new Promise(done => waiting.set("ready", done));
   document.documentElement.append(frame);
@@ -80,7 +109,7 @@ async function run({id, opaque, fetches, marks}) {
   let finished = [];
   for (;;) {
     const response = await fetch("/next", {method: "POST", body: JSON.stringify(finished)});
-    const {cases, workers, page, open, method} = await response.json();
+    const {cases, workers, page, open, method, form} = await response.json();
     if (page) return location.assign(page);
     if (open) {
       const form = Object.assign(document.createElement("form"), {action: open, method});
@@ -88,6 +117,7 @@ async function run({id, opaque, fetches, marks}) {
       method === "POST" ? form.submit() : location.assign(open);  // browsers warn of forms that lead from https to http
       return;
     }
+    if (form) return submit(form);
     finished = [];
     const work = async () => { while (cases.length) finished.push(await run(cases.shift())); };
     await Promise.all(Array.from({length: workers}, work));
@@ -151,9 +181,15 @@ class ProxyHandler(socketserver.BaseRequestHandler):
             return
         if method == "CONNECT":
             client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-            client = self.server.tls.wrap_socket(client, server_side=True)
-            head = read_head(client)
-        with client, socket.create_connection(("127.0.0.1", self.server.port)) as server:
+            with self.server.tls.wrap_socket(client, server_side=True) as encrypted:
+                self.pass_on(encrypted, self.server.port, read_head(encrypted))
+        else:
+            with client:
+                self.pass_on(client, self.server.port, head)
+
+    @staticmethod
+    def pass_on(client: socket.socket, port: int, head: bytes) -> None:
+        with socket.create_connection(("127.0.0.1", port)) as server:
             server.sendall(head + read_body(client, head))
             while data := server.recv(65536):
                 client.sendall(data)
@@ -377,6 +413,15 @@ class Session:
         """Go on with a page on *origin*, to which a form leads if the *method* is POST."""
         self._desk.batches.put({"open": f"{origin}/page", "method": method})
 
+    def submit(self, form: dict[str, Any]) -> None:
+        """Let the page send a form. What comes back must lead to a page again."""
+        self._desk.batches.put({"form": form})
+        self.fetch_all([{"id": "submitted", "fetches": []}])
+
+    def said(self) -> list[str]:
+        """All that the console said since the last call."""
+        return self._console.read_all()
+
     def opened_with(self) -> str:
         """The cookies with which the last page was opened."""
         return self._desk.pages[-1]
@@ -515,6 +560,10 @@ def display(engine: Engine) -> Iterator[dict[str, str]]:
 
 class Console:
     def read(self) -> list[str]:
+        """What is about CORS."""
+        raise NotImplementedError
+
+    def read_all(self) -> list[str]:
         raise NotImplementedError
 
     def close(self) -> None: ...
@@ -531,11 +580,14 @@ class OutputConsole(Console):
         self._read = 0
 
     def read(self) -> list[str]:
+        found = (self._CHROMIUM.search(line) or self._WEBKIT.search(line) for line in self.read_all())
+        return [match[1] for match in found if match]
+
+    def read_all(self) -> list[str]:
         time.sleep(0.5)  # it is written by another process
         lines = self._output.read_text(encoding="utf-8", errors="replace").splitlines()
         new, self._read = lines[self._read :], len(lines)
-        found = (self._CHROMIUM.search(line) or self._WEBKIT.search(line) for line in new)
-        return [match[1] for match in found if match]
+        return new
 
 
 class MarionetteConsole(Console):
@@ -560,10 +612,13 @@ class MarionetteConsole(Console):
         """)
 
     def read(self) -> list[str]:
+        found = (self._CORS.search(message) for message in self.read_all())
+        return [match[0] for match in found if match]
+
+    def read_all(self) -> list[str]:
         time.sleep(1)  # messages come late
         heard: list[str] = self._script("return window.heard.splice(0)")["value"]
-        found = (self._CORS.search(message) for message in heard)
-        return [match[0] for match in found if match]
+        return heard
 
     def close(self) -> None:
         self._file.close()

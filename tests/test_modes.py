@@ -170,6 +170,8 @@ not sent  GET https://backend.com/b, credentials: same-origin
 why       The script said mode: "same-origin", and https://backend.com/b is of another origin. https://frontend.com/ \
 redirects there.
 change    Leave out mode, which is "cors" then, or let the page call its own origin.
+Chromium  Unsafe attempt to load URL https://backend.com/b from frame with URL https://frontend.com/. Domains, \
+protocols and ports must match.
 Firefox   Security Error: Content at https://frontend.com/ may not load data from https://backend.com/b.
 WebKit    Unsafe attempt to load URL https://backend.com/b from origin https://frontend.com. Domains, protocols and \
 ports must match.

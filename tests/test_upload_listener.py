@@ -57,6 +57,13 @@ def test_what_is_cached(lines: list[tuple[str, str]], seen: list[str]) -> None:
     assert sent(browser) == seen
 
 
+def test_another_method_must_be_allowed_as_ever() -> None:
+    browser = Browser(answering([ALLOW], [ALLOW]))
+    with pytest.raises(CORSError) as caught:
+        browser.fetch(f"{API}/", "PUT", upload_listener=True)
+    assert caught.value.step is Step.ALLOW_METHODS
+
+
 def test_at_home_it_changes_nothing() -> None:
     browser = Browser(answering())
     browser.fetch("/", "POST", upload_listener=True)

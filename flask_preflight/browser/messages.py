@@ -450,10 +450,13 @@ _UNSENT = {Step.MIXED_CONTENT, Step.SAME_ORIGIN_MODE}
 def _plain(step: Step, facts: Mapping[str, str]) -> dict[str, str]:
     chromium, firefox, webkit = (template.format_map(facts) for template in _EXPLANATIONS[step][3:])
     if step is Step.SAME_ORIGIN_MODE and facts["redirected"]:
-        chromium, webkit = "", _WEBKIT_UNSAFE.format_map(facts)
+        chromium, webkit = _CHROMIUM_UNSAFE.format_map(facts), _WEBKIT_UNSAFE.format_map(facts)
     return {"Chromium": chromium, "Firefox": firefox, "WebKit": webkit}
 
 
+_CHROMIUM_UNSAFE = (
+    "Unsafe attempt to load URL {url} from frame with URL {page_url}. Domains, protocols and ports must match."
+)
 _WEBKIT_UNSAFE = "Unsafe attempt to load URL {url} from origin {page}. Domains, protocols and ports must match."
 
 
