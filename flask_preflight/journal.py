@@ -84,7 +84,7 @@ def carries_lost_cookies(policy: Policy, environ: dict[str, Any]) -> bool:
 
     https://fetch.spec.whatwg.org/#concept-cors-check
     """
-    return not policy.allow_credentials and "HTTP_COOKIE" in environ
+    return "HTTP_COOKIE" in environ and not policy.allow_credentials
 
 
 @dataclass(frozen=True)
