@@ -84,7 +84,7 @@ def carries_lost_cookies(policy: Policy, environ: dict[str, Any]) -> bool:
 
     https://fetch.spec.whatwg.org/#concept-cors-check
     """
-    return not policy.allow_credentials and "HTTP_COOKIE" in environ
+    return "HTTP_COOKIE" in environ and not policy.allow_credentials
 
 
 @dataclass(frozen=True)
@@ -154,8 +154,7 @@ class Journal:
 
     def __init__(self, sender: object) -> None:
         self._sender = sender
-        self._of_refusals = RateLimit()
-        self._of_failures = RateLimit()  # apart, so that a flood of refusals hides none
+        self._limit = RateLimit()
 
     def tell(self, told: Told) -> None:
         """Log a refusal, append it to the list for tests, and send the signal."""
@@ -209,8 +208,7 @@ class Journal:
         if not logger.isEnabledFor(level):
             return
         with suppress(Exception):  # nowhere is left to report it
-            limit = self._of_refusals if level <= logging.INFO else self._of_failures
-            admitted = limit.admit(cause) if is_limited else (0, 0)
+            admitted = self._limit.admit(cause) if is_limited else (0, 0)
             if admitted is None:
                 return
             text, (suppressed, others) = make_text(), admitted

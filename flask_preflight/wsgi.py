@@ -104,10 +104,10 @@ class CorsLayer:
             return responses.others
         if not responses.asks:
             headers = responses.actual(origin)
-            is_refused = headers is responses.others and not responses.is_public
-            signal = journal.request_refused if is_refused else journal.request_allowed
-            is_visible = is_refused or journal.carries_lost_cookies(policy, environ)
-            if not (signal.receivers or (is_visible and (self.debug or journal.tells_refusals(environ)))):
+            if headers is responses.others and not responses.is_public:
+                if not (self.debug or journal.request_refused.receivers or journal.tells_refusals(environ)):
+                    return headers
+            elif not (journal.request_allowed.receivers or journal.carries_lost_cookies(policy, environ)):
                 return headers
         return self.added_in_full(policy, environ, origin, route)
 
