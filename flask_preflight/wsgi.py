@@ -281,7 +281,9 @@ class PreflightMiddleware(CorsLayer):
 
     def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
         key = self._policy.key_of(environ) if isinstance(self._policy, PathPolicies) else None
-        return Place(key, setting_of=lambda field: (field, f"the Policy of {key!r}")) if key else ANY_PATH
+        if not key:
+            return super().place_of(environ, policy, route)
+        return Place(key, setting_of=lambda field: (field, f"the Policy of {key!r}"))
 
 
 _FINDER: Final = "def find_policy(environ): return policy"

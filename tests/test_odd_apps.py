@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.views import MethodView
-from pages import PAGE, REFUSED, STRANGER, Answer, preflight, send
+from pages import PAGE, REFUSED, STRANGER, VARY_PREFLIGHT, Answer, preflight, send
 from werkzeug.test import Client
 
 from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_route
@@ -82,6 +82,38 @@ def test_a_method_that_names_an_attribute_of_the_view_class_is_a_405() -> None:
     answer = Client(app).open("/users", method="QUERY", headers={"Origin": STRANGER})
     assert (answer.status_code, answer.headers["Vary"]) == (405, "Origin")
     assert preflight(app, "QUERY", "/users") == REFUSED
+
+
+class Counting:
+    """A descriptor that counts how often it is asked for, and raises from some time on."""
+
+    count, last = 0, 10**9
+
+    def __get__(self, *_: object) -> Callable[..., str]:
+        self.count += 1
+        if self.count > self.last:
+            raise RuntimeError("no database any more")
+        return lambda _self: "users"
+
+
+def test_what_is_asked_for_the_explanation_alone_may_raise() -> None:
+    counting = Counting()
+
+    class Users(MethodView):
+        methods = ["PUT"]  # noqa: RUF012 - as in the documentation of Flask
+        put = counting
+
+    app = new_app()
+    app.add_url_rule("/users", view_func=Users.as_view("users"))
+    refusal_of(app, "OPTIONS", "/users", **announced("PUT", STRANGER))  # the first request checks all views
+    counting.count = 0
+    assert "is not in allow_origins" in refusal_of(app, "OPTIONS", "/users", **announced("PUT", STRANGER))
+    counting.last, counting.count = counting.count - 1, 0
+    answer = Client(app).open("/users", method="OPTIONS", headers=announced("PUT", STRANGER))
+    assert (answer.status_code, {**answer.headers, "CORS-Refused": "", "Content-Length": ""}) == (
+        *(403, {**VARY_PREFLIGHT, "CORS-Refused": "", "Content-Length": "", "Content-Type": "text/plain; charset=utf-8"}),
+    )
+    assert answer.text.startswith(f"The origin {STRANGER!r} is not in allow_origins.")
 
 
 def test_a_405_names_the_place_of_the_app_wide_policy() -> None:
