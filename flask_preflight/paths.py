@@ -62,6 +62,10 @@ class PathPolicies:
         key = self._find(environ)
         return None if key is None else self._policies[key]
 
+    def keys(self) -> list[str]:
+        """All keys, sorted."""
+        return sorted(key.encode("latin-1").decode() or "/" for key in self._policies)
+
     def key_of(self, environ: WSGIEnvironment) -> str | None:
         """The key that covers the path, for the log."""
         key = self._find(environ)

@@ -1,0 +1,96 @@
+"""What the commands print: tables, findings, and documents for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple, TypeVar
+
+import click
+
+from flask_preflight.explain import describe_error
+
+DOCUMENT_VERSION: Final = 1
+"""The version of the JSON documents. A field that is added does not change it."""
+
+Level = Literal["error", "warning", "note"]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class CannotRun(click.ClickException):  # noqa: N818 - it is not always an error of the program
+    """A command that could not do its work. *message* is one sentence."""
+
+    exit_code = 2
+
+
+@contextmanager
+def explaining(what: str) -> Iterator[None]:
+    """Turn whatever a module of the user's raises into `CannotRun`."""
+    try:
+        yield
+    except click.ClickException as error:
+        raise CannotRun(error.format_message()) from error
+    except Exception as error:
+        raise CannotRun(f"{what} cannot be imported: {describe_error(error)}.") from error
+
+
+class Finding(NamedTuple):
+    """One thing that a command found. *where* is ``file:line``, or what there is instead, such as a URL."""
+
+    id: str
+    level: Level
+    where: str
+    message: str
+    help: str = ""
+    """The URL of the page that explains it."""
+
+
+def format_option(*formats: str) -> Callable[[Command], Command]:
+    """The option ``--format``, whose first value is the default."""
+    return click.option(
+        "--format", "format_", type=click.Choice(formats), default=formats[0], show_default=True, help="How to print."
+    )
+
+
+# ---------------------------------------------------------------------------------------
+# Text
+# ---------------------------------------------------------------------------------------
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Lines like those of ``flask routes``. The last column is as long as its texts."""
+    lines = [heads, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    for number, line in enumerate([heads, ["-" * width for width in widths], *lines[1:]]):
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 error``, ``2 errors``."""
+    return f"{count:,} {noun if count == 1 else f'{noun}s'}"
+
+
+def style(text: str, **styles: Any) -> str:
+    """*text* in colour, which `click.echo` drops again where stdout is no terminal. ``NO_COLOR`` counts."""
+    return click.style(text, **styles)
+
+
+def relative(place: str) -> str:
+    """``file:line`` as seen from the current directory, if the file is below it."""
+    try:
+        return str(Path(place).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return place
+
+
+# ---------------------------------------------------------------------------------------
+# For programs
+# ---------------------------------------------------------------------------------------
+
+
+def echo_json(kind: str, content: Mapping[str, Any]) -> None:
+    """Print a document: which command made it, its version, and *content*."""
+    document = {"command": kind, "version": DOCUMENT_VERSION, **content}
+    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
