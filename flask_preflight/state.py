@@ -37,6 +37,14 @@ class Call(NamedTuple):
     changes: Mapping[str, Any]
 
 
+class Warned(NamedTuple):
+    """What is probably a mistake. *place* is ``file:line``, or empty."""
+
+    id: str
+    place: str
+    text: str
+
+
 _NO_ORIGIN: Final = (
     "No origin is allowed anywhere in this app, so every cross-origin request is refused: write"
     " Preflight(app, allow_origins=[...]), or set PREFLIGHT_ALLOW_ORIGINS in the configuration."
@@ -116,41 +124,57 @@ class AppState:
             self.journal.warn(_NO_ORIGIN)
 
     def verify(self) -> None:
-        """Check the app as it is now, and warn of what is probably a mistake."""
+        """Check the app as it is now, and log what is probably a mistake.
+
+        :raises PolicyError: with the problems of all views.
+        """
+        for warning in self.check():
+            self.journal.warn(f"{warning.place}: {warning.text}" if warning.place else warning.text)
+
+    def check(self) -> list[Warned]:
+        """What is probably a mistake in the app as it is now, beside the variables, which the first request checks, too.
+
+        :raises PolicyError: with the problems of all views.
+        """
         table = self._settle(self.version()).table
-        if table.allows_nothing:
-            self.journal.warn(_NO_ORIGIN)
         _note_reached_marks()
         modules = {getattr(view, "__module__", "") for view in self.app.view_functions.values()}
-        for mark in unreached_marks({self.app.import_name, *modules}):
-            hint = "Flask does not know the marked object, or a decorator without functools.wraps hides the mark"
-            self.journal.warn(f"{mark.place}: {mark.describe()}: no rule of the app leads to it: {hint}.")
+        hint = "Flask does not know the marked object, or a decorator without functools.wraps hides the mark"
+        return [
+            *([Warned("no-origin-allowed", "", _NO_ORIGIN)] if table.allows_nothing else []),
+            *(
+                Warned("mark-not-reached", mark.place, f"{mark.describe()}: no rule of the app leads to it: {hint}.")
+                for mark in unreached_marks({self.app.import_name, *modules})
+            ),
+        ]
 
     def _settle(self, version: _Version) -> _Version:
         settled = self._make_version(version.reconfigured, is_settled=True)
         settled.table.note_reached_marks()
         settled.table.check()
-        self._warn_of_variables(settled.config)
+        for warning in self.unread_variables(settled.config):
+            self.journal.log_once(logging.WARNING, warning, warning.text)
         settled.table.handle_options()
         return settled
 
-    def _warn_of_variables(self, config: Mapping[str, Any]) -> None:
-        """Log once which environment variables have no effect."""
+    def unread_variables(self, config: Mapping[str, Any] | None = None) -> list[Warned]:
+        """Which environment variables have no effect."""
         read, unread = split_variables(self.app.config)
+        values = self.version().config if config is None else config
+        found: list[Warned] = []
         for name, field in unread.items():
             advice = "write app.config.from_prefixed_env() before Preflight(app)"
             call = self._replacing_call(field)
             if call is not None:
                 advice += f", and remove {field} from {_relative(call.name)}, which replaces it"
-            text = f"The environment variable {name} is not read: {advice}."
-            self.journal.log_once(logging.WARNING, ("forgotten-variable", name), text)
+            found.append(Warned("variable-not-read", "", f"The environment variable {name} is not read: {advice}."))
         for name, field in read.items():
             call = self._replacing_call(field)
-            if call is not None and _differ(field, config[field], call.changes[field]):
-                text = (
-                    f"The environment variable {name} has no effect, because {_relative(call.name)} sets {field}, too"
-                )
-                self.journal.log_once(logging.WARNING, ("replaced-variable", name), f"{text}: remove one of the two.")
+            if call is not None and _differ(field, values[field], call.changes[field]):
+                why = f"because {_relative(call.name)} sets {field}, too: remove one of the two"
+                text = f"The environment variable {name} has no effect, {why}."
+                found.append(Warned("variable-replaced", "", text))
+        return found
 
     def _replacing_call(self, field: str) -> Call | None:
         """The call that sets *field*, and does not only add to what it inherits."""

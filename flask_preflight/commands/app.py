@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 
 import click
 from flask.cli import ScriptInfo
 
-from flask_preflight.commands.output import explaining
+from flask_preflight.commands.output import CannotRun, explaining
 from flask_preflight.commands.targets import Target, load, target_of
+from flask_preflight.problems import PolicyError
 
 Arguments = ParamSpec("Arguments")
 
@@ -22,13 +23,24 @@ NAME_KEY = "flask_preflight.target"
 def find_target(ctx: click.Context) -> Target:
     """The target of a command.
 
-    :raises CannotRun: if there is none.
+    :raises CannotRun: if there is none, or its policies are not valid.
+    """
+    try:
+        return make_target(ctx)
+    except PolicyError as error:
+        raise CannotRun(f"{error} Run `verify`, which lists the problems.") from error
+
+
+def make_target(ctx: click.Context) -> Target:
+    """As `find_target`.
+
+    :raises PolicyError: if its policies are not valid.
     """
     # What is asked in this process is no request of anybody.
     logging.getLogger("flask_preflight").setLevel(logging.CRITICAL)
     name = ctx.meta.get(NAME_KEY)
     if name is not None:
-        return load(name)
+        return target_of(load(name), name)
     with explaining("The app"):
         app = ctx.ensure_object(ScriptInfo).load_app()
     return target_of(app, "The app")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from flask_preflight.commands.access import needs_preflight
 from flask_preflight.commands.output import CannotRun
@@ -140,4 +140,7 @@ def _read_facts(document: Any) -> Facts:
         is_right = kind is not None and isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
         if not is_right or (kind is list and not all(isinstance(item, str) for item in value)):
             raise ValueError(f"{name!r} is {value!r}")
-    return Facts(**{name: tuple(value) if isinstance(value, list) else value for name, value in document.items()})
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in document.items()
+    }
+    return Facts(**values)

@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 import click
 
 from flask_preflight.explain import describe_error
+from flask_preflight.problems import PolicyError
 
 DOCUMENT_VERSION: Final = 1
 """The version of the JSON documents. A field that is added does not change it."""
@@ -19,7 +20,7 @@ Level = Literal["error", "warning", "note"]
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class CannotRun(click.ClickException):  # noqa: N818 - it is not always an error of the program
+class CannotRun(click.ClickException):
     """A command that could not do its work. *message* is one sentence."""
 
     exit_code = 2
@@ -27,9 +28,11 @@ class CannotRun(click.ClickException):  # noqa: N818 - it is not always an error
 
 @contextmanager
 def explaining(what: str) -> Iterator[None]:
-    """Turn whatever a module of the user's raises into `CannotRun`."""
+    """Turn whatever a module of the user's raises into `CannotRun`, but for `PolicyError`."""
     try:
         yield
+    except PolicyError:
+        raise
     except click.ClickException as error:
         raise CannotRun(error.format_message()) from error
     except Exception as error:
@@ -63,7 +66,7 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     """Lines like those of ``flask routes``. The last column is as long as its texts."""
     lines = [heads, *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
-    for number, line in enumerate([heads, ["-" * width for width in widths], *lines[1:]]):
+    for line in [heads, ["-" * width for width in widths], *lines[1:]]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
 
 

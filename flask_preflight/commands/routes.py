@@ -15,10 +15,9 @@ from flask_preflight.commands.app import pass_target
 from flask_preflight.commands.lock import facts_of, write_lock
 from flask_preflight.commands.output import CannotRun, echo_json, format_option, plural, table
 from flask_preflight.commands.samples import sample_origin
-from flask_preflight.commands.targets import FlaskTarget, Route, Target
+from flask_preflight.commands.targets import NO_ROUTE, FlaskTarget, Route, Target, values_of
 from flask_preflight.engine import Reason
 from flask_preflight.origin import Origins
-from flask_preflight.policy import Policy
 
 ANYONE_ELSE: Final = "anyone else"
 _MOST_COLUMNS: Final = 4
@@ -60,7 +59,7 @@ def chosen_routes(target: Target, endpoint: str | None, path: str | None, method
         and (method is None or route.method == method.upper())
     ]
     if isinstance(target, FlaskTarget) and (endpoint, path, method) == (None, None, None):
-        routes.append(target.no_route()._replace(method="any"))
+        routes.append(target.no_route())
     return routes
 
 
@@ -101,7 +100,7 @@ def _note(error: CORSError, route: Route) -> str:
     if field is None or policy is None:
         return f"{reason}  {route.error or error.why}"
     key, where = route.place.setting_of(field)
-    value = ascii(getattr(policy, field))
+    value = ascii(values_of(getattr(policy, field)))
     return f"{reason}  {key}={value if len(value) <= _MOST_SHOWN else f'{value[:_MOST_SHOWN]}...'}, {where}"
 
 
@@ -113,7 +112,7 @@ def _cell(access: Access, route: Route, notes: Notes) -> str:
         return "exempt"
     if access.plain is not None:
         return f"no {notes.number(access.plain, route)}"
-    text = "reads the 404" if not route.endpoint and route.rule == "(no route)" else _verbs(route.method)
+    text = "reads the 404" if route.rule == NO_ROUTE else _verbs(route.method)
     if access.json is not None:
         text += f", no JSON {notes.number(access.json, route)}"
     if access.cookies:
@@ -128,7 +127,7 @@ def _verbs(method: str) -> str:
 def _preflight(route: Route) -> str:
     if route.policy is None:
         return "-"
-    if route.method == "any":
+    if route.rule == NO_ROUTE:
         return "app-wide policy"
     if needs_preflight(route.method):
         return "yes"
@@ -141,7 +140,7 @@ def text_of(rows: list[Row], origins: list[str]) -> Iterator[str]:
     heads = ["Rule", "Endpoint", "Method", *map(_short, origins), "Preflight"]
     cells = [
         [
-            *(row.route.rule, row.route.endpoint, row.route.method),
+            *(row.route.rule, row.route.endpoint, "any" if row.route.rule == NO_ROUTE else row.route.method),
             *(_cell(row.cells[origin], row.route, notes) if row.cells else "?" for origin in origins),
             _preflight(row.route),
         ]
@@ -166,7 +165,7 @@ def _words(rows: list[Row]) -> Iterator[str]:
     if any(row.route.policy is not None and row.route.policy.allows_any_origin for row in rows):
         yield "(*): the policy is public, allow_origins='*'."
     if any(not row.cells for row in rows):
-        yield "?: no example URL was found for the route. Ask about one: flask preflight explain METHOD URL --origin ..."
+        yield "?: no example URL was found. Ask about one: flask preflight explain METHOD URL --origin ORIGIN"
     yield 'A simple GET or POST is sent from anywhere. "no" means that the page cannot read the response.'
 
 

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # Nobody has it, and pages on http: may ask it. It is replaced by SERVER_NAME where the app has one.
 BASE_URL: Final = "https://app.invalid"
 
+NO_ROUTE: Final = "(no route)"
+
 ANY_METHOD: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _ORDER: Final = {name: number for number, name in enumerate(ANY_METHOD)}
 
@@ -45,8 +47,8 @@ class Route(NamedTuple):
     """One rule and one of its methods.
 
     *url* is an example that leads there, or ``""`` if none was found. *policy* is what a preflight for it is judged by,
-    and ``None`` if CORS is left to the view. *error* says why the policy refuses everything. *where* is the ``file:line``
-    of the view. *place* says where the policy's values come from.
+    and ``None`` if CORS is left to the view. *place* says where the policy's values come from. *where* is the
+    ``file:line`` of the view. *error* says why the policy refuses everything.
     """
 
     rule: str
@@ -122,6 +124,11 @@ def url_of(environ: WSGIEnvironment) -> str:
     return f"{environ['wsgi.url_scheme']}://{environ['HTTP_HOST']}{path}"
 
 
+def values_of(field: object) -> object:
+    """The value of a policy's field as people write it: a list, not a tuple."""
+    return [*field] if isinstance(field, Iterable) and not isinstance(field, str) else field
+
+
 # ---------------------------------------------------------------------------------------
 # Flask apps
 # ---------------------------------------------------------------------------------------
@@ -156,7 +163,7 @@ class FlaskTarget(Target):
         error = str(match.error) if match.error else ""
         url = url_of(environ)
         if rule is None:
-            return Route("(no route)", "", method, url, match.policy, place, "", error)
+            return Route(NO_ROUTE, "", method, url, match.policy, place, "", error)
         name = f"{host_of(rule)}{rule.rule}"
         return Route(name, rule.endpoint, method, url, match.policy, place, self._where(rule, method), error)
 
@@ -279,17 +286,15 @@ def _nothing(environ: WSGIEnvironment, start_response: StartResponse) -> list[by
 def target_of(found: Any, name: str) -> Target:
     """The target behind an object.
 
-    :raises CannotRun: if it has nothing that could be asked, or if its policies are not valid.
+    :raises CannotRun: if it has nothing that could be asked.
+    :raises PolicyError: if its policies are not valid.
     """
-    try:
-        if isinstance(found, Policy):
-            return MiddlewareTarget(PreflightMiddleware(_nothing, found), name)
-        if isinstance(found, PreflightMiddleware):
-            return MiddlewareTarget(found, name)
-        if isinstance(found, Flask):
-            return _flask_target(found)
-    except PolicyError as error:
-        raise CannotRun(f"The policies of {name} are not valid: {error}") from error
+    if isinstance(found, Policy):
+        return MiddlewareTarget(PreflightMiddleware(_nothing, found), name)
+    if isinstance(found, PreflightMiddleware):
+        return MiddlewareTarget(found, name)
+    if isinstance(found, Flask):
+        return _flask_target(found)
     raise CannotRun(
         f"{name} is {escape(repr(found))}, which is neither a Flask app, nor a PreflightMiddleware, nor a Policy."
     )
@@ -313,8 +318,8 @@ def _layers(app: object) -> Iterator[object]:
         app = next((vars(app)[name] for name in ("app", "wsgi_app") if name in getattr(app, "__dict__", {})), None)
 
 
-def load(name: str) -> Target:
-    """The target ``module:object``, as servers name apps.
+def load(name: str) -> Any:
+    """The object ``module:object``, as servers name apps.
 
     :raises CannotRun: if it cannot be imported.
     """
@@ -332,4 +337,4 @@ def load(name: str) -> Target:
     if attribute.endswith("()"):
         with explaining(name):
             found = found()
-    return target_of(found, name)
+    return found

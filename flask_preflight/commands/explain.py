@@ -1,0 +1,284 @@
+"""``explain``: what becomes of one request, in this process, with nothing sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import urljoin
+
+import click
+
+from flask_preflight.browser import Browser, CORSError
+from flask_preflight.commands.app import pass_target
+from flask_preflight.commands.output import CannotRun, echo_json, format_option
+from flask_preflight.commands.targets import (
+    BASE_URL,
+    NO_ROUTE,
+    FlaskTarget,
+    Route,
+    Target,
+    make_environ,
+    preflight_environ,
+)
+from flask_preflight.engine import Decision, Reason, RequestFacts, negotiate
+from flask_preflight.explain import explain
+from flask_preflight.fetch import split_list
+from flask_preflight.policy import FIELDS, Policy
+from flask_preflight.problems import PolicyError
+from flask_preflight.wsgi import is_preflight, read_facts
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# One for the origin, the method, the headers and the cookies each
+_MOST_FIXES: Final = 4
+
+
+class Explained(NamedTuple):
+    """What becomes of a request. *error* is the browser's, ``None`` if the page gets the response.
+
+    *fixes* are sentences that say what to write. Each was tried on a copy of the policy, after the one before it.
+    *is_enough* is whether the request is allowed then. *fields* says where each field of the policy was set.
+    """
+
+    route: Route
+    error: CORSError | None
+    was_preflighted: bool
+    checks: list[Check]
+    fixes: list[str]
+    is_enough: bool
+    fields: dict[str, str]
+
+    @property
+    def reason(self) -> str:
+        """The reason of a refusal, or the step of the browser's that failed; ``""`` if nothing did."""
+        if self.error is None:
+            return ""
+        return self.error.exchange.refusal.partition(";")[0] or self.error.step.value
+
+
+class Check(NamedTuple):
+    """One thing that has to be allowed."""
+
+    name: str
+    verdict: str
+    """``ok``, ``FAIL``, or ``-`` if it does not count."""
+    text: str
+
+
+def explain_request(
+    target: Target, method: str, url: str, origin: str, names: tuple[str, ...] = (), *, cookies: bool = False
+) -> Explained:
+    """What a page of *origin* gets that sends *method* to *url*, with the headers *names*.
+
+    :raises ValueError: if *origin* is none.
+    :raises TypeError: if no script could send the request.
+    """
+    base = target.base_url if isinstance(target, FlaskTarget) else BASE_URL
+    whole = urljoin(f"{base}/", url)
+    browser = Browser(target, origin)
+    error = None
+    try:
+        browser.fetch(whole, method, [(name, "x") for name in names], "include" if cookies else "omit")
+    except CORSError as caught:
+        error = caught
+    sent = browser.exchanges[0].preflight if browser.exchanges else False
+    route = target.route(preflight_environ(whole, method), method)
+    if route.policy is None:
+        return Explained(route, error, sent, [], [], False, {})
+    environ = _environ(whole, method, origin, names, is_preflight=sent, cookies=cookies)
+    fixes, is_enough = _fixes(target, route, environ) if error else ([], True)
+    fields = {field: _where(route, field) for field in FIELDS if _is_set(route, field)}
+    return Explained(route, error, sent, [*_checks(target, route, environ)], fixes, is_enough, fields)
+
+
+def _environ(
+    url: str, method: str, origin: str, names: tuple[str, ...], *, is_preflight: bool, cookies: bool
+) -> WSGIEnvironment:
+    if is_preflight:
+        return preflight_environ(url, method, origin, ",".join(sorted(name.lower() for name in names)))
+    return make_environ(url, method, {"Origin": origin, **({"Cookie": "a=b"} if cookies else {})})
+
+
+def _where(route: Route, field: str) -> str:
+    key, where = route.place.setting_of(field)
+    return where if key == field else f"{key} in {where}"
+
+
+def _is_set(route: Route, field: str) -> bool:
+    policy = route.policy and (route.policy.broad or route.policy)
+    return policy is not None and getattr(policy, field) != getattr(Policy(), field)
+
+
+# ---------------------------------------------------------------------------------------
+# Step by step
+# ---------------------------------------------------------------------------------------
+
+
+def _checks(target: Target, route: Route, environ: WSGIEnvironment) -> Iterator[Check]:
+    """Each step of the negotiation by itself, under the policy of the route."""
+    facts, policy = read_facts(environ), route.policy
+    assert policy is not None  # noqa: S101 - exempt routes have no checks
+    where = f", {route.where}" if route.where else ""
+    to = f" -> {route.endpoint}" if route.endpoint else ""
+    yield Check("route", "ok" if route.rule != NO_ROUTE else "-", f"{route.rule} [{route.method}]{to}{where}")
+    yield _check(target, route, "origin", facts._replace(requested_method=None, method="GET"), facts.origin or "")
+    if not is_preflight(environ):
+        return
+    open_policy = policy.twin(allow_origins="*")
+    yield _check(
+        target, route, "method", facts._replace(requested_headers=None), facts.requested_method or "", open_policy
+    )
+    if facts.requested_headers:
+        any_method = facts._replace(requested_method=next(iter(policy.methods), "GET"))
+        yield _check(target, route, "headers", any_method, facts.requested_headers, open_policy)
+
+
+def _check(
+    target: Target, route: Route, name: str, facts: RequestFacts, value: str, policy: Policy | None = None
+) -> Check:
+    asked = policy or route.policy or Policy()
+    decision = negotiate(asked, facts) if policy else target.layer.negotiate(asked, facts)
+    if decision.reason is None or (decision.reason is Reason.ORIGIN_NOT_ALLOWED and policy):
+        return Check(name, "ok", f"{value}, by {_where(route, _FIELDS[name])}")
+    return Check(name, "FAIL", f"{value}: {decision.reason.value}, by {_where(route, _FIELDS[name])}")
+
+
+_FIELDS: Final = {"origin": "allow_origins", "method": "allow_methods", "headers": "allow_headers"}
+
+
+# ---------------------------------------------------------------------------------------
+# What to write
+# ---------------------------------------------------------------------------------------
+
+
+def _fixes(target: Target, route: Route, environ: WSGIEnvironment) -> tuple[list[str], bool]:
+    """What to write, in the order of the steps, until the request is allowed; and whether it is then."""
+    policy, facts = route.policy or Policy(), read_facts(environ)
+    sentences: list[str] = []
+    for _ in range(_MOST_FIXES + 1):
+        decision = _decide(target, policy, facts, environ)
+        if decision.reason is None:
+            return sentences, True
+        sentences.append(explain(policy, facts, decision, route.place))
+        changes = changes_for(policy, facts, decision.reason)
+        try:
+            narrowed = policy
+            policy = (policy.broad or policy).override(**changes)
+        except PolicyError:
+            return sentences, False  # the sentence says what to change first
+        if narrowed.broad is not None and policy.allow_methods is None:
+            policy = policy.narrow(narrowed.methods)
+        if not changes:
+            return sentences, False
+    return sentences, False
+
+
+def _decide(target: Target, policy: Policy, facts: RequestFacts, environ: WSGIEnvironment) -> Decision:
+    decision = target.layer.negotiate(policy, facts)
+    if decision.reason is None and not facts.is_preflight and "HTTP_COOKIE" in environ and not policy.allow_credentials:
+        return decision._replace(reason=Reason.CREDENTIALS_NOT_ALLOWED)
+    return decision
+
+
+def changes_for(policy: Policy, facts: RequestFacts, reason: Reason) -> dict[str, Any]:
+    """The change of the policy that ends a refusal for *reason*; nothing if no change of it does."""
+    if reason is Reason.ORIGIN_NOT_ALLOWED and not callable(policy.allow_origins):
+        return {"allow_origins": [..., facts.origin]}
+    if reason is Reason.METHOD_NOT_ALLOWED:
+        return {"allow_methods": [*policy.methods, facts.requested_method]}
+    if reason is Reason.HEADERS_NOT_ALLOWED:
+        refused = [name for name in split_list(facts.requested_headers or "") if not policy.allows_header(name)]
+        return {"allow_headers": [..., *refused]}
+    if reason is Reason.CREDENTIALS_NOT_ALLOWED:
+        public = {"allow_origins": [facts.origin]} if policy.allows_any_origin else {}
+        return {**public, "allow_credentials": True}
+    return {}
+
+
+# ---------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------
+
+
+def text_of(found: Explained) -> Iterator[str]:
+    route, error = found.route, found.error
+    if route.policy is None:
+        yield f"Exempt: {route.rule} [{route.method}] answers for itself, because of cors_exempt."
+        return
+    yield _verdict(found)
+    lines = [*found.checks]
+    if error is not None:
+        lines += [Check("console", "", f"{engine}: {sentence}") for engine, sentence in error.console.items()]
+        lines += [Check("mend", f"{number}.", text) for number, text in enumerate(found.fixes, 1)]
+        if not found.fixes:
+            lines.append(Check("mend", "", error.fix))
+        lines.append(Check("docs", "", error.docs))
+    lines += [Check("field", "", f"{field}: {where}") for field, where in found.fields.items()]
+    for line in lines:
+        yield f"  {line.name:<9} {line.verdict:<5} {line.text}".rstrip()
+
+
+def _verdict(found: Explained) -> str:
+    if found.error is None:
+        return "Allowed: the page gets the response."
+    if not found.was_preflighted:
+        return f"Not allowed: {found.reason}. The request is sent, and the page cannot read the response."
+    if found.error.exchange.preflight:
+        return f"Not allowed: {found.reason}, in the preflight. The request would not be sent."
+    return f"Not allowed: {found.reason}, in the response. The request would be sent."
+
+
+@click.command("explain", short_help="Explain what becomes of one request.")
+@click.argument("method")
+@click.argument("url")
+@click.option("--origin", required=True, help="The origin of the page.")
+@click.option("--header", "names", multiple=True, metavar="NAME", help="A header that the page sends. Repeatable.")
+@click.option("--cookies", is_flag=True, help="The page sends cookies: credentials: 'include'.")
+@format_option("text", "json")
+@click.pass_context
+@pass_target
+def command(
+    target: Target,
+    ctx: click.Context,
+    method: str,
+    url: str,
+    origin: str,
+    names: tuple[str, ...],
+    cookies: bool,
+    format_: str,
+) -> None:
+    """Explain what a page gets that sends METHOD to URL, which may be a path.
+
+    Everything happens in this process. The app gets a preflight, if the browser sends one, and no view runs.
+    """
+    try:
+        found = explain_request(target, method, url, origin, names, cookies=cookies)
+    except (ValueError, TypeError) as error:
+        raise CannotRun(f"{error}") from error
+    if format_ == "json":
+        echo_json("explain", document_of(found))
+    else:
+        click.echo("\n".join(text_of(found)))
+    if found.error is not None:
+        ctx.exit(1)
+
+
+def document_of(found: Explained) -> dict[str, Any]:
+    """The same for programs."""
+    route, error = found.route, found.error
+    return {
+        "allowed": error is None,
+        "exempt": route.policy is None,
+        "reason": found.reason,
+        "rule": route.rule,
+        "endpoint": route.endpoint,
+        "method": route.method,
+        "where": route.where,
+        "preflight": found.was_preflighted,
+        "checks": [check._asdict() for check in found.checks],
+        "console": error.console if error else {},
+        "fixes": found.fixes,
+        "fixed": found.is_enough,
+        "fields": found.fields,
+    }

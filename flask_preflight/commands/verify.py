@@ -1,0 +1,341 @@
+"""``verify``: what is wrong with the policies of an app, and what is a risk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, NamedTuple
+
+import click
+from flask import Flask
+
+from flask_preflight import fetch
+from flask_preflight.commands.app import make_target
+from flask_preflight.commands.near_misses import EVERYWHERE, STRANGER, near_misses
+from flask_preflight.commands.output import Finding, Level, echo_json, format_option, plural, relative
+from flask_preflight.commands.reports import echo_findings
+from flask_preflight.commands.samples import sample_origin
+from flask_preflight.commands.targets import (
+    FlaskTarget,
+    Route,
+    Target,
+    make_environ,
+    preflight_environ,
+)
+from flask_preflight.engine import RequestFacts
+from flask_preflight.fetch import ALLOW_ORIGIN
+from flask_preflight.origin import Origins, parse_origin, parse_pattern
+from flask_preflight.policy import FIELDS, Policy
+from flask_preflight.problems import PolicyError, Problem
+
+# https://chromium.googlesource.com/chromium/src/+/main/services/network/public/cpp/cors/: Chromium keeps none longer.
+_LONG_MAX_AGE: Final = 7200
+
+
+class Verified(NamedTuple):
+    """What was found, and how many questions were asked about how many views."""
+
+    findings: list[Finding]
+    questions: int
+    views: int
+
+
+class Risk(NamedTuple):
+    """A value of a policy that is valid, and may do harm."""
+
+    id: str
+    field: str
+    text: str
+
+
+# ---------------------------------------------------------------------------------------
+# Risks of a policy
+# ---------------------------------------------------------------------------------------
+
+
+def risks_of(policy: Policy, *, debug: bool) -> Iterator[Risk]:
+    """The risks of *policy*. *debug* is whether it is used for development only."""
+    listed = [*policy.allow_origins] if isinstance(policy.allow_origins, Origins) else []
+    yield from _risks_of_origins(policy, listed, debug=debug)
+    if policy.allow_credentials and isinstance(policy.max_age, int) and policy.max_age > _LONG_MAX_AGE:
+        text = (
+            f"max_age={policy.max_age} with cookies: after a change of the policy, browsers use the old answer for up to"
+            f" {policy.max_age} s. Write {_LONG_MAX_AGE} or less"
+        )
+        yield Risk("long-max-age", "max_age", text)
+    if policy.allows_any_header and any(policy.allows_header(name) for name in fetch.NON_WILDCARD_REQUEST_HEADERS):
+        text = "'*' beside 'Authorization': pages may send any header, also tokens. List the headers that they need"
+        yield Risk("any-header-and-authorization", "allow_headers", text)
+    for field in FIELDS:
+        if field.startswith("dangerously_") and getattr(policy, field):
+            yield Risk("dangerous-flag", field, f"{field} is in force: {_DANGERS[field]}")
+
+
+_DANGERS: Final = {
+    "dangerously_allow_insecure_origins": "whoever is on the network path of a user can act as that user",
+    "dangerously_allow_public_suffix_subdomains": "everyone who has a page below that suffix can act as the user",
+    "dangerously_allow_null_origin": "every website can read the responses, from a sandboxed frame",
+}
+
+
+def _risks_of_origins(policy: Policy, listed: list[str], *, debug: bool) -> Iterator[Risk]:
+    for value in listed:
+        pattern = parse_pattern(value)
+        origin = pattern.origin if pattern else parse_origin(value)
+        if policy.allow_credentials and pattern is not None and pattern.subdomains:
+            text = f"{value!r} with cookies: every subdomain, also a forgotten one, acts as your user"
+            yield Risk("credentials-for-subdomains", "allow_origins", text)
+        if origin is None:
+            continue
+        if origin.is_loopback:
+            if not debug:
+                text = f"{value!r} while debug is off: any program on a user's machine can serve such a page"
+                yield Risk("localhost-in-production", "allow_origins", text)
+        elif origin.scheme == "http" and any(other.startswith("https://") for other in listed):
+            text = f"{value!r} beside https: origins: whoever is on the network path can change that page"
+            yield Risk("insecure-origin", "allow_origins", text)
+
+
+# ---------------------------------------------------------------------------------------
+# Strangers
+# ---------------------------------------------------------------------------------------
+
+
+def strangers_for(policy: Policy, host: str) -> list[str]:
+    """Origins that *policy* does not mean to allow, by what it lists and by the app's own *host*."""
+    listed = [*policy.allow_origins] if isinstance(policy.allow_origins, Origins) else []
+    known = [sample_origin(value) for value in listed[:_MOST_LISTED]] or [f"https://{host}"]
+    asked = [*EVERYWHERE, *(miss for origin in known for miss in near_misses(origin))]
+    return [origin for origin in dict.fromkeys(asked) if not _is_listed(origin, policy)]
+
+
+_MOST_LISTED: Final = 20
+
+
+def _is_listed(origin: str, policy: Policy) -> bool:
+    return isinstance(policy.allow_origins, Origins) and (
+        policy.allow_origins.match(origin) or origin in policy.allow_origins
+    )
+
+
+def admitted(target: Target, policy: Policy, strangers: Iterable[str]) -> list[str]:
+    """The strangers that may read responses under *policy*."""
+    found: list[str] = []
+    for origin in strangers:
+        environ = make_environ("https://app.invalid/", "GET", {"Origin": origin})
+        facts = RequestFacts("GET", origin, environ=environ)
+        sent = dict(target.layer.negotiate(policy, facts).headers).get(ALLOW_ORIGIN)
+        if sent == origin:
+            found.append(origin)
+    return found
+
+
+# ---------------------------------------------------------------------------------------
+# Other libraries
+# ---------------------------------------------------------------------------------------
+
+
+def headers_of_others(app: Any, url: str) -> list[str]:
+    """The CORS headers that *app* sends by itself, to a page on `STRANGER` that asks for a URL without route."""
+    sent: list[str] = []
+
+    def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
+        sent.extend(f"{name}: {value}" for name, value in headers if name.lower().startswith("access-control-"))
+        return lambda data: None
+
+    try:
+        body = app(make_environ(url, "GET", {"Origin": STRANGER}), start)
+        list(body)
+        getattr(body, "close", lambda: None)()
+    except Exception:  # noqa: BLE001 - what the app raises says nothing about CORS
+        return []
+    return sent
+
+
+def _other_libraries(target: FlaskTarget) -> Iterator[Finding]:
+    url = f"{target.base_url}/no/such/route"
+
+    def without_preflight(environ: Any, start_response: Any) -> Any:
+        return Flask.wsgi_app(target.flask, environ, start_response)
+
+    inner = headers_of_others(without_preflight, url)
+    if inner:
+        text = (
+            f"Something inside the app sets CORS headers, too ({inner[0]}): another CORS library, or an after_request"
+            " function. Preflight replaces them. Remove it"
+        )
+        yield Finding("second-cors-library", "warning", target.flask.import_name, text)
+    outer = headers_of_others(target, url) if not inner else []
+    policy = target.table.app_wide
+    if outer and not policy.allows_any_origin:
+        text = f"Middleware around the app sets CORS headers, too ({outer[0]}). Remove it"
+        yield Finding("second-cors-library", "warning", target.flask.import_name, text)
+
+
+def _exempt_with_headers(target: FlaskTarget, routes: Iterable[Route]) -> Iterator[Finding]:
+    """Exempt views that send CORS headers of their own. They get a preflight, as they would from a browser."""
+    for route in routes:
+        if route.policy is None and route.url:
+            sent = _preflight_headers(target, route)
+            if sent:
+                text = f"{route.endpoint} is exempt, and sends {sent[0]}: check its rules by hand, or use cors_route"
+                yield Finding("exempt-sends-cors", "warning", route.where, text)
+
+
+def _preflight_headers(target: FlaskTarget, route: Route) -> list[str]:
+    def preflighted(environ: Any, start_response: Any) -> Any:
+        return target.app(preflight_environ(route.url, route.method, STRANGER), start_response)
+
+    return headers_of_others(preflighted, route.url)
+
+
+# ---------------------------------------------------------------------------------------
+# All of it
+# ---------------------------------------------------------------------------------------
+
+
+def verify(target: Target) -> Verified:
+    """What is wrong with *target*, and what is a risk. No view runs, but for ``OPTIONS`` of exempt ones."""
+    routes = [*target.routes()]
+    if isinstance(target, FlaskTarget):
+        routes.append(target.no_route())
+    debug = target.flask.debug if isinstance(target, FlaskTarget) else target.layer.debug
+    findings = [*_risk_findings(routes, debug=debug)]
+    strangers, questions = _stranger_findings(target, routes)
+    findings += strangers
+    if isinstance(target, FlaskTarget):
+        findings += [*_warned(target), *_other_libraries(target), *_exempt_with_headers(target, routes)]
+    views = {(route.endpoint, route.rule) for route in routes if route.policy is not None}
+    return Verified(sorted(findings, key=_order), questions, len(views))
+
+
+_LEVELS: Final[tuple[Level, ...]] = ("error", "warning", "note")
+
+
+def _order(finding: Finding) -> tuple[int, str, str]:
+    return _LEVELS.index(finding.level), finding.where, finding.id
+
+
+def _risk_findings(routes: Iterable[Route], *, debug: bool) -> Iterator[Finding]:
+    """The risks of all policies, each once for the place where its value is written."""
+    views: dict[Finding, set[str]] = {}
+    for route in routes:
+        policy = route.policy and (route.policy.broad or route.policy)
+        for risk in risks_of(policy, debug=debug) if policy else ():
+            finding = Finding(risk.id, "warning", _where(route, risk.field), risk.text, _page(risk.id))
+            views.setdefault(finding, set()).add(route.rule)
+    for finding, rules in views.items():
+        count = f", on {plural(len(rules), 'route')}" if len(rules) > 1 else f", on {min(rules)}"
+        yield finding._replace(message=f"{finding.message}{count}.")
+
+
+def _page(id_: str) -> str:
+    return f"docs/commands/verify.md#{id_}"
+
+
+def _where(route: Route, field: str) -> str:
+    """``file:line`` of what sets *field*, or how it is called."""
+    key, where = route.place.setting_of(field)
+    _, at, place = where.rpartition(" at ")
+    return place if at else f"{key} in {where}" if key != field else where
+
+
+def _stranger_findings(target: Target, routes: Iterable[Route]) -> tuple[list[Finding], int]:
+    asked: dict[Policy, list[Route]] = {}
+    for route in routes:
+        policy = route.policy and (route.policy.broad or route.policy)
+        if policy is not None and not policy.allows_any_origin:
+            asked.setdefault(policy, []).append(route)
+    found: list[Finding] = []
+    questions = 0
+    for policy, judged in asked.items():
+        host = judged[0].url.partition("://")[2].partition("/")[0]
+        strangers = strangers_for(policy, host)
+        questions += len(strangers) * len(judged)
+        inside = admitted(target, policy, strangers)
+        if inside:
+            name = getattr(policy.allow_origins, "__qualname__", "allow_origins")
+            text = (
+                f"{name} allows {plural(len(inside), 'origin')} that nobody would mean, such as {inside[0]!r}. Compare"
+                " whole origins: return origin in {'https://app.example.com'}"
+            )
+            place = _where(judged[0], "allow_origins")
+            found.append(Finding("stranger-allowed", "error", place, text, _page("stranger-allowed")))
+    return found, questions
+
+
+def _warned(target: FlaskTarget) -> Iterator[Finding]:
+    for warning in [*target.state.check(), *target.state.unread_variables()]:
+        place = relative(warning.place) if warning.place else target.flask.import_name
+        yield Finding(warning.id, "warning", place, warning.text, _page(warning.id))
+
+
+def problem_findings(error: PolicyError) -> list[Finding]:
+    """The problems of policies as findings."""
+    return [_problem_finding(problem) for problem in error.problems]
+
+
+def _problem_finding(problem: Problem) -> Finding:
+    _, at, place = problem.where.rpartition(" at ")
+    text = str(problem._replace(where=""))
+    return Finding(
+        problem.id, "error", relative(place) if at else problem.where, text, f"docs/problems.md#{problem.id}"
+    )
+
+
+# ---------------------------------------------------------------------------------------
+# The command
+# ---------------------------------------------------------------------------------------
+
+
+def text_of(found: Verified) -> Iterator[str]:
+    for finding in found.findings:
+        yield f"{finding.where}  {finding.level}  {finding.id}"
+        yield f"    {finding.message}"
+    if found.views:
+        yield (
+            f"{found.questions:,} questions about {plural(found.views, 'view')}, as the scanners CORScanner, Corsy,"
+            f" nuclei and ZAP ask them: {_strangers(found)}."
+        )
+    counts = [sum(finding.level == level for finding in found.findings) for level in _LEVELS[:2]]
+    yield ", ".join(plural(count, level) for count, level in zip(counts, _LEVELS, strict=False)) + "."
+
+
+def _strangers(found: Verified) -> str:
+    inside = sum(finding.id == "stranger-allowed" for finding in found.findings)
+    return (
+        f"strangers got in at {plural(inside, 'policy') if inside == 1 else f'{inside} policies'}"
+        if inside
+        else ("no stranger got in")
+    )
+
+
+@click.command("verify", short_help="Find mistakes and risks.")
+@click.option(
+    "--fail-on",
+    type=click.Choice(["error", "warning"]),
+    default="error",
+    show_default=True,
+    help="Which findings make the exit status 1.",
+)
+@format_option("text", "json", "github", "sarif")
+@click.pass_context
+def command(ctx: click.Context, fail_on: str, format_: str) -> None:
+    """Find mistakes and risks in the policies of all views.
+
+    The policies are asked what the known scanners ask, in this process. No view runs, except that exempt views get a
+    preflight, and a URL without route gets a GET.
+    """
+    try:
+        found = verify(make_target(ctx))
+    except PolicyError as error:
+        found = Verified(problem_findings(error), 0, 0)
+    if format_ == "text":
+        click.echo("\n".join(text_of(found)))
+    elif format_ == "json":
+        counts = {"questions": found.questions, "views": found.views}
+        echo_json("verify", {**counts, "findings": [finding._asdict() for finding in found.findings]})
+    else:
+        echo_findings(found.findings, format_)
+    levels = {"error"} if fail_on == "error" else {"error", "warning"}
+    if any(finding.level in levels for finding in found.findings):
+        ctx.exit(1)
