@@ -132,7 +132,7 @@ class AppState:
             self.journal.warn(f"{warning.place}: {warning.text}" if warning.place else warning.text)
 
     def check(self) -> list[Warned]:
-        """What is probably a mistake in the app as it is now, beside the variables, which the first request checks, too.
+        """What is probably a mistake in the app as it is now. (`unread_variables` has more.)
 
         :raises PolicyError: with the problems of all views.
         """

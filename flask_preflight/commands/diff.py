@@ -12,7 +12,8 @@ import click
 from flask_preflight import fetch
 from flask_preflight.commands.app import find_target
 from flask_preflight.commands.lock import Facts, Locked, lock_of, read_lock
-from flask_preflight.commands.output import Finding, echo_findings, echo_json, format_option, table
+from flask_preflight.commands.output import Finding, echo_json, format_option, table
+from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.routes import chosen_routes
 from flask_preflight.origin import Origin, Pattern, parse_origin, parse_pattern
 

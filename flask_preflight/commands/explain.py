@@ -10,7 +10,7 @@ import click
 
 from flask_preflight.browser import Browser, CORSError
 from flask_preflight.commands.app import pass_target
-from flask_preflight.commands.output import CannotRun, echo_json, format_option
+from flask_preflight.commands.output import CannotRun, echo_json, format_option, wrap
 from flask_preflight.commands.targets import (
     BASE_URL,
     NO_ROUTE,
@@ -216,7 +216,7 @@ def text_of(found: Explained) -> Iterator[str]:
         lines.append(Check("docs", "", error.docs))
     lines += [Check("field", "", f"{field}: {where}") for field, where in found.fields.items()]
     for line in lines:
-        yield f"  {line.name:<9} {line.verdict:<5} {line.text}".rstrip()
+        yield from wrap(line.text, 18, f"  {line.name:<9} {line.verdict:<5} ")
 
 
 def _verdict(found: Explained) -> str:

@@ -6,8 +6,10 @@ The questions are those of CORScanner, Corsy, nuclei and ZAP, and some that they
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Final
+from types import CodeType
+from typing import Any, Final
 
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, parse_origin
 
@@ -68,3 +70,52 @@ def _hosts(host: str) -> Iterator[str]:
     for index, character in enumerate(host):
         if character == ".":  # a dot that was not escaped in a regular expression
             yield f"{host[:index]}x{host[index + 1 :]}"
+
+
+# ---------------------------------------------------------------------------------------
+# What a callable compares with
+# ---------------------------------------------------------------------------------------
+
+_MOST_HINTS: Final = 20
+_HOST: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
+
+
+def hosts_in(function: Any) -> list[str]:
+    """Hosts in the strings that *function* knows: constants, what it closes over, and global names that it uses.
+
+    Faulty matching is found by its near misses, and those depend on the host that it looks for.
+    """
+    texts = [text.replace("\\", "") for text in _texts_of(function)]
+    hosts = [host.lower() for text in texts for host in _HOST.findall(text)]
+    return list(dict.fromkeys(hosts))[:_MOST_HINTS]
+
+
+def _texts_of(function: Any) -> Iterator[str]:
+    function = getattr(function, "__func__", function)
+    if not hasattr(function, "__code__"):
+        function = getattr(type(function), "__call__", None)  # noqa: B004 - its code is needed
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType):
+        return
+    yield from _strings_in(code.co_consts)
+    cells = getattr(function, "__closure__", None) or ()
+    names = getattr(function, "__globals__", {})
+    for value in (*(_content(cell) for cell in cells), *(names.get(name) for name in code.co_names)):
+        yield from _strings_in([getattr(value, "pattern", value)])  # of a regular expression
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is not filled yet
+        return None
+
+
+def _strings_in(values: Any, depth: int = 3) -> Iterator[str]:
+    for value in values:
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, CodeType) and depth:
+            yield from _strings_in(value.co_consts, depth - 1)
+        elif isinstance(value, list | tuple | set | frozenset | dict) and depth:
+            yield from _strings_in(value, depth - 1)

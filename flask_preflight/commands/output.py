@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ from flask_preflight.problems import PolicyError
 
 DOCUMENT_VERSION: Final = 1
 """The version of the JSON documents. A field that is added does not change it."""
+
+WIDTH: Final = 100
+"""How wide texts are, in columns."""
 
 Level = Literal["error", "warning", "note"]
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -34,9 +38,15 @@ def explaining(what: str) -> Iterator[None]:
     except PolicyError:
         raise
     except click.ClickException as error:
-        raise CannotRun(error.format_message()) from error
+        raise CannotRun(_one_line(error.format_message())) from error
     except Exception as error:
         raise CannotRun(f"{what} cannot be imported: {describe_error(error)}.") from error
+
+
+def _one_line(message: str) -> str:
+    """Flask adds the traceback of an import that failed. Its first and its last line say what is wrong."""
+    first, *others = [line.strip() for line in message.splitlines() if line.strip()]
+    return f"{first} {others[-1]}" if any("Traceback" in line for line in others) else " ".join([first, *others])
 
 
 class Finding(NamedTuple):
@@ -68,6 +78,18 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
     widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
     for line in [heads, ["-" * width for width in widths], *lines[1:]]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def wrap(text: str, indent: int, first: str = "") -> Iterator[str]:
+    """Lines of at most `WIDTH` columns. *first* stands in the indentation of the first line. No word is broken."""
+    yield from textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=first.ljust(indent),
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def plural(count: int, noun: str) -> str:

@@ -10,7 +10,7 @@ from flask import Flask
 
 from flask_preflight import fetch
 from flask_preflight.commands.app import make_target
-from flask_preflight.commands.near_misses import EVERYWHERE, STRANGER, near_misses
+from flask_preflight.commands.near_misses import EVERYWHERE, STRANGER, hosts_in, near_misses
 from flask_preflight.commands.output import Finding, Level, echo_json, format_option, plural, relative
 from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.samples import sample_origin
@@ -58,8 +58,8 @@ def risks_of(policy: Policy, *, debug: bool) -> Iterator[Risk]:
     yield from _risks_of_origins(policy, listed, debug=debug)
     if policy.allow_credentials and isinstance(policy.max_age, int) and policy.max_age > _LONG_MAX_AGE:
         text = (
-            f"max_age={policy.max_age} with cookies: after a change of the policy, browsers use the old answer for up to"
-            f" {policy.max_age} s. Write {_LONG_MAX_AGE} or less"
+            f"max_age={policy.max_age} with cookies: after a change of the policy, browsers may use the old answer"
+            f" for {policy.max_age} s. Write {_LONG_MAX_AGE} or less"
         )
         yield Risk("long-max-age", "max_age", text)
     if policy.allows_any_header and any(policy.allows_header(name) for name in fetch.NON_WILDCARD_REQUEST_HEADERS):
@@ -101,20 +101,35 @@ def _risks_of_origins(policy: Policy, listed: list[str], *, debug: bool) -> Iter
 
 
 def strangers_for(policy: Policy, host: str) -> list[str]:
-    """Origins that *policy* does not mean to allow, by what it lists and by the app's own *host*."""
-    listed = [*policy.allow_origins] if isinstance(policy.allow_origins, Origins) else []
-    known = [sample_origin(value) for value in listed[:_MOST_LISTED]] or [f"https://{host}"]
-    asked = [*EVERYWHERE, *(miss for origin in known for miss in near_misses(origin))]
-    return [origin for origin in dict.fromkeys(asked) if not _is_listed(origin, policy)]
+    """Origins that *policy* does not mean to allow, by what it lists or, for a callable, by the hosts in its code.
+
+    *host* is the app's own.
+    """
+    allowed = policy.allow_origins
+    if isinstance(allowed, Origins):
+        known = [sample_origin(value) for value in [*allowed][:_MOST_LISTED]] or [f"https://{host}"]
+        meant = [origin for origin in allowed if "*" not in origin]
+        may_be_meant = allowed.match
+    else:
+        hosts = hosts_in(allowed)
+        known = [f"https://{name}" for name in hosts or [host]]
+        meant = known
+        may_be_meant = _below(hosts)
+    asked = dict.fromkeys((*EVERYWHERE, *(miss for origin in known for miss in near_misses(origin))))
+    return [origin for origin in asked if origin not in meant and not may_be_meant(origin)]
 
 
 _MOST_LISTED: Final = 20
 
 
-def _is_listed(origin: str, policy: Policy) -> bool:
-    return isinstance(policy.allow_origins, Origins) and (
-        policy.allow_origins.match(origin) or origin in policy.allow_origins
-    )
+def _below(hosts: list[str]) -> Callable[[str], bool]:
+    """Whether an origin is a subdomain of a host, which a callable may allow on purpose."""
+
+    def is_below(origin: str) -> bool:
+        parsed = parse_origin(origin)
+        return parsed is not None and any(parsed.host.endswith(f".{name}") for name in hosts)
+
+    return is_below
 
 
 def admitted(target: Target, policy: Policy, strangers: Iterable[str]) -> list[str]:
@@ -253,10 +268,10 @@ def _stranger_findings(target: Target, routes: Iterable[Route]) -> tuple[list[Fi
         questions += len(strangers) * len(judged)
         inside = admitted(target, policy, strangers)
         if inside:
-            name = getattr(policy.allow_origins, "__qualname__", "allow_origins")
+            name = getattr(policy.allow_origins, "__qualname__", type(policy.allow_origins).__qualname__)
             text = (
-                f"{name} allows {plural(len(inside), 'origin')} that nobody would mean, such as {inside[0]!r}. Compare"
-                " whole origins: return origin in {'https://app.example.com'}"
+                f"the callable {name} in allow_origins allows {plural(len(inside), 'origin')} that it should not, such"
+                f" as {inside[0]!r}. Compare whole origins: return origin in {{'https://app.example.com'}}"
             )
             place = _where(judged[0], "allow_origins")
             found.append(Finding("stranger-allowed", "error", place, text, _page("stranger-allowed")))
@@ -287,10 +302,13 @@ def _problem_finding(problem: Problem) -> Finding:
 # ---------------------------------------------------------------------------------------
 
 
+_COLOURS: Final = {"error": "red", "warning": "yellow", "note": None}
+
+
 def text_of(found: Verified) -> Iterator[str]:
     for finding in found.findings:
-        yield f"{finding.where}  {finding.level}  {finding.id}"
-        yield f"    {finding.message}"
+        yield f"{finding.where}  {style(finding.level, bold=True, fg=_COLOURS[finding.level])}  {finding.id}"
+        yield from wrap(finding.message, indent=4)
     if found.views:
         yield (
             f"{found.questions:,} questions about {plural(found.views, 'view')}, as the scanners CORScanner, Corsy,"
