@@ -75,6 +75,38 @@ LAYERS = {
         "werkzeug",
     ),
     "browser/__init__": ("browser/live browser/records browser/messages browser/vary browser/model", ""),
+    # The commands stand on everything.
+    "commands/__init__": ("", "click"),
+    "commands/output": ("problems explain", "click"),
+    "commands/reports": ("commands/output", "click"),
+    "commands/samples": ("origin", "flask werkzeug"),
+    "commands/near_misses": ("origin", ""),
+    "commands/targets": (
+        "problems policy engine explain journal paths wsgi marks routes state layer commands/output commands/samples",
+        "flask werkzeug",
+    ),
+    "commands/app": ("problems commands/output commands/targets", "click flask"),
+    "commands/access": ("fetch browser/__init__ commands/targets", ""),
+    "commands/lock": ("fetch origin policy engine commands/output commands/targets commands/access", ""),
+    "commands/routes": (
+        "origin engine browser/__init__ commands/output commands/samples commands/targets commands/app "
+        "commands/access commands/lock",
+        "click",
+    ),
+    "commands/explain": (
+        "fetch problems policy engine explain wsgi browser/__init__ commands/output commands/targets commands/app",
+        "click",
+    ),
+    "commands/verify": (
+        "fetch problems origin policy engine commands/output commands/reports commands/samples commands/near_misses "
+        "commands/targets commands/app",
+        "click flask",
+    ),
+    "commands/diff": (
+        "fetch origin commands/output commands/reports commands/app commands/lock commands/routes",
+        "click",
+    ),
+    "__main__": ("commands/__init__ commands/app", "click"),
     "pytest_plugin": ("browser/__init__", "pytest"),
     # The public names, each imported when it is used.
     "__init__": ("problems policy engine journal wsgi paths marks extension", ""),

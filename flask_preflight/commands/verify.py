@@ -11,7 +11,7 @@ from flask import Flask
 from flask_preflight import fetch
 from flask_preflight.commands.app import make_target
 from flask_preflight.commands.near_misses import EVERYWHERE, STRANGER, hosts_in, near_misses
-from flask_preflight.commands.output import Finding, Level, echo_json, format_option, plural, relative
+from flask_preflight.commands.output import Finding, Level, echo_json, format_option, plural, relative, style, wrap
 from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import (
@@ -109,7 +109,7 @@ def strangers_for(policy: Policy, host: str) -> list[str]:
     if isinstance(allowed, Origins):
         known = [sample_origin(value) for value in [*allowed][:_MOST_LISTED]] or [f"https://{host}"]
         meant = [origin for origin in allowed if "*" not in origin]
-        may_be_meant = allowed.match
+        may_be_meant: Callable[[str], bool] = allowed.match
     else:
         hosts = hosts_in(allowed)
         known = [f"https://{name}" for name in hosts or [host]]
@@ -310,9 +310,10 @@ def text_of(found: Verified) -> Iterator[str]:
         yield f"{finding.where}  {style(finding.level, bold=True, fg=_COLOURS[finding.level])}  {finding.id}"
         yield from wrap(finding.message, indent=4)
     if found.views:
-        yield (
+        yield from wrap(
             f"{found.questions:,} questions about {plural(found.views, 'view')}, as the scanners CORScanner, Corsy,"
-            f" nuclei and ZAP ask them: {_strangers(found)}."
+            f" nuclei and ZAP ask them: {_strangers(found)}.",
+            indent=0,
         )
     counts = [sum(finding.level == level for finding in found.findings) for level in _LEVELS[:2]]
     yield ", ".join(plural(count, level) for count, level in zip(counts, _LEVELS, strict=False)) + "."
