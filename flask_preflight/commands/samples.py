@@ -26,8 +26,8 @@ _MOST_TRIED: Final = 200
 # What converters of an app's own take more often than not
 _COMMON: Final = (
     *(
-        "1",
         "x",
+        "1",
         "a",
         "abc",
         "42",

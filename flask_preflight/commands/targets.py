@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from flask import Flask
-from werkzeug.test import create_environ
+from werkzeug.test import create_environ, run_wsgi_app
 
 from flask_preflight.commands.output import CannotRun, explaining, relative
 from flask_preflight.commands.samples import sample_url
 from flask_preflight.engine import Decision
 from flask_preflight.explain import ANY_PATH, Place, escape, explain, refusal_line
-from flask_preflight.journal import REFUSALS
+from flask_preflight.journal import REFUSALS, preflight_granted, preflight_refused
 from flask_preflight.layer import FlaskLayer
 from flask_preflight.marks import place_of_view
 from flask_preflight.paths import PathPolicies
@@ -92,15 +92,31 @@ class Target:
         if is_preflight(environ):
             return self.app(environ, start_response)
         policy = self.policy_of(environ)
-        headers: tuple[tuple[str, str], ...] = ()
-        if policy is not None:
-            decision = self.decide(policy, environ)
-            headers = decision.headers
-            if decision.reason is not None:
-                sentence = explain(policy, read_facts(environ), decision, self.place_of(environ, policy))
-                environ.get(REFUSALS, []).append(refusal_line(decision.reason, sentence))
-        start_response("200 OK", [*headers])
+        if policy is None or ("HTTP_ORIGIN" in environ and not self.reaches_layer(environ)):
+            start_response("404 Not Found", [])
+            return []
+        decision = self.decide(policy, environ)
+        if decision.reason is not None:
+            sentence = explain(policy, read_facts(environ), decision, self.place_of(environ, policy))
+            environ.get(REFUSALS, []).append(refusal_line(decision.reason, sentence))
+        start_response("200 OK", [*decision.headers])
         return []
+
+    def reaches_layer(self, environ: WSGIEnvironment) -> bool:
+        """Whether the middleware around the app lets a request through, as far as a preflight for it shows."""
+        decided: list[object] = []
+
+        def note(sender: object, **_: object) -> None:
+            decided.append(sender)
+
+        asked = {
+            **environ,
+            "REQUEST_METHOD": "OPTIONS",
+            "HTTP_ACCESS_CONTROL_REQUEST_METHOD": environ["REQUEST_METHOD"],
+        }
+        with preflight_granted.connected_to(note), preflight_refused.connected_to(note):
+            run_wsgi_app(self.app, asked)
+        return bool(decided)
 
     def decide(self, policy: Policy, environ: WSGIEnvironment) -> Decision:
         return self.layer.negotiate(policy, read_facts(environ))
