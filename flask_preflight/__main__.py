@@ -38,5 +38,7 @@ def _target(*, required: bool) -> click.Parameter:
     )
 
 
+commands = TargetCommands("python -m flask_preflight", help=_HELP)
+
 if __name__ == "__main__":
-    TargetCommands("python -m flask_preflight", help=_HELP)(prog_name="python -m flask_preflight")
+    commands(prog_name="python -m flask_preflight")

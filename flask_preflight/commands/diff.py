@@ -168,7 +168,7 @@ def text_of(changes: list[Change], accept: str) -> Iterator[str]:
         [_SHOWN.get(change.kind, change.kind), change.route, change.what, change.text, change.remark]
         for change in changes
     ]
-    yield from list(table(["Change", "Route", "Of", "What", "Remark"], rows))
+    yield from table(["Change", "Route", "Of", "What", "Remark"], rows, flexible=1)
     yield f"\n{summary(changes)}. To accept: {accept}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
-from urllib.parse import urljoin
 
 import click
 
@@ -75,7 +74,7 @@ def explain_request(
     :raises TypeError: if no script could send the request.
     """
     base = target.base_url if isinstance(target, FlaskTarget) else BASE_URL
-    whole = urljoin(f"{base}/", url)
+    whole = url if "://" in url else f"{base}/{url.removeprefix('/')}"
     browser = Browser(target, origin)
     error = None
     try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple, TypeVar
 
@@ -72,12 +73,33 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
 # ---------------------------------------------------------------------------------------
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Lines like those of ``flask routes``. The last column is as long as its texts."""
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], flexible: int = 0) -> Iterator[str]:
+    """Lines like those of ``flask routes``. Where they would be too wide, the column *flexible* is shortened."""
     lines = [heads, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heads))]
+    widths = _widths(lines)
+    too_wide = width_of(heads, lines[1:]) - WIDTH
+    if too_wide > 0:
+        widths[flexible] = max(widths[flexible] - too_wide, min(widths[flexible], _NARROWEST))
     for line in [heads, ["-" * width for width in widths], *lines[1:]]:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        cells = [_shorten(cell, width).ljust(width) for cell, width in zip(line, widths, strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def width_of(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> int:
+    """How wide a table would be."""
+    widths = _widths([heads, *rows])
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _widths(lines: list[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(*lines, strict=True)]
+
+
+_NARROWEST: Final = 20
+
+
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."
 
 
 def wrap(text: str, indent: int, first: str = "") -> Iterator[str]:
@@ -103,11 +125,12 @@ def style(text: str, **styles: Any) -> str:
 
 
 def relative(place: str) -> str:
-    """``file:line`` as seen from the current directory, if the file is below it."""
-    try:
-        return str(Path(place).relative_to(Path.cwd()))
-    except (ValueError, OSError):
-        return place
+    """``file:line`` as seen from the current directory, or else from where Python found the module."""
+    folders = [Path.cwd(), *sorted((Path(entry) for entry in sys.path if entry), key=lambda path: -len(str(path)))]
+    for folder in folders:
+        with suppress(ValueError):
+            return str(Path(place).relative_to(folder))
+    return place
 
 
 # ---------------------------------------------------------------------------------------

@@ -13,14 +13,14 @@ from flask_preflight.browser import CORSError
 from flask_preflight.commands.access import STRANGER, Access, access_of, needs_preflight
 from flask_preflight.commands.app import pass_target
 from flask_preflight.commands.lock import facts_of, write_lock
-from flask_preflight.commands.output import WIDTH, CannotRun, echo_json, format_option, plural, table, wrap
+from flask_preflight.commands.output import WIDTH, CannotRun, echo_json, format_option, plural, table, width_of, wrap
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import NO_ROUTE, FlaskTarget, Route, Target, values_of
 from flask_preflight.engine import Reason
 from flask_preflight.origin import Origins
 
 ANYONE_ELSE: Final = "anyone else"
-_MOST_COLUMNS: Final = 4
+_MOST_COLUMNS: Final = 3
 
 
 class Row(NamedTuple):
@@ -146,10 +146,10 @@ def text_of(rows: list[Row], origins: list[str]) -> Iterator[str]:
         for row in rows
     ]
     legend: list[str] = []
-    if max(map(len, table(heads, cells))) > WIDTH:
+    if width_of(heads, cells) > WIDTH:
         legend = [f"{chr(ord('A') + number)}: {_short(origin)}" for number, origin in enumerate(origins)]
         heads[3:-1] = [line[0] for line in legend]
-    if max(map(len, table(heads, cells))) > WIDTH:  # the endpoint is in the JSON document, too
+    if width_of(heads, cells) > WIDTH:  # the endpoint is in the JSON document, too
         heads, cells = [heads[0], *heads[2:]], [[line[0], *line[2:]] for line in cells]
     yield from table(heads, cells)
     yield from ["", *legend] if legend else []

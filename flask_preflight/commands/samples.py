@@ -79,7 +79,15 @@ def _texts(converter: BaseConverter) -> tuple[str, ...]:
     if isinstance(converter, UnicodeConverter):  # the regular expression holds its lengths
         lengths = [int(number) for number in re.findall("[0-9]+", converter.regex)]
         return ("x", "x1", *("x" * length for length in lengths if 0 < length <= 1000))
-    return _COMMON
+    return (*_COMMON, *(text for value in ("x", 1, b"x", ["x"]) for text in _written(converter, value)))
+
+
+def _written(converter: BaseConverter, value: Any) -> Iterator[str]:
+    """*value* as a converter of the app's own writes it, if it does."""
+    try:
+        yield str(converter.to_url(value))
+    except Exception:  # noqa: BLE001 - it may raise anything
+        return
 
 
 def _numbers(converter: IntegerConverter | FloatConverter) -> Iterator[str]:

@@ -18,7 +18,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from flask_preflight.commands.output import CannotRun, explaining, relative
 from flask_preflight.commands.samples import sample_url
-from flask_preflight.engine import Decision
+from flask_preflight.engine import Decision, flaw_of_method
 from flask_preflight.explain import ANY_PATH, Place, escape, explain, refusal_line
 from flask_preflight.journal import REFUSALS, preflight_granted, preflight_refused
 from flask_preflight.layer import FlaskLayer
@@ -219,8 +219,8 @@ class FlaskTarget(Target):
 
 
 def methods_of(rule: Rule) -> list[str]:
-    """The methods of a rule that pages ask for, without those that Flask handles by itself."""
-    methods = set(rule.methods if rule.methods is not None else ANY_METHOD)
+    """The methods of a rule that pages can ask for, without those that Flask handles by itself."""
+    methods = {name for name in rule.methods or ANY_METHOD if flaw_of_method(name) is None}
     own = {"HEAD"} if "GET" in methods else set[str]()
     if getattr(rule, "provide_automatic_options", False) or len(methods - own) > 1:
         own.add("OPTIONS")

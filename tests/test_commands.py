@@ -1,0 +1,359 @@
+"""The commands as processes: what they print for published apps, and what they say of bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from flask.cli import ScriptInfo
+from sarif_pydantic import Sarif
+from sessions import run, steps_of, text_of
+
+from flask_preflight import Policy, Preflight, PreflightMiddleware, by_path, cors_exempt, cors_route
+from flask_preflight.__main__ import commands
+from flask_preflight.commands import preflight as flask_commands
+from flask_preflight.commands.output import Finding
+from flask_preflight.commands.reports import github_lines, sarif
+
+FOLDER = Path(__file__).parent / "commands"
+PAGE = "https://app.example.com"
+
+
+def copy_of(folder: Path, target: Path) -> Path:
+    for file in folder.glob("*.py"):
+        shutil.copy(file, target)
+    return target
+
+
+def test_published_apps(tmp_path: Path) -> None:
+    steps = steps_of((FOLDER / "published.txt").read_text(encoding="utf-8"))
+    folder = copy_of(FOLDER, tmp_path)
+    assert [*run(steps, folder)] == steps
+
+
+# ---------------------------------------------------------------------------------------
+# In this process
+# ---------------------------------------------------------------------------------------
+
+
+def new_app(**changes: Any) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    Preflight(app, **{"allow_origins": [PAGE], **changes})
+    app.add_url_rule("/", "index", lambda: "")
+    return app
+
+
+def invoke(app: Any, *arguments: str) -> Result:
+    """What ``flask preflight ...`` does with an app."""
+
+    def create_app() -> Any:
+        if isinstance(app, Exception):
+            raise app
+        return app
+
+    return CliRunner().invoke(flask_commands, arguments, obj=ScriptInfo(create_app=create_app))
+
+
+def invoke_module(*arguments: str) -> Result:
+    """What ``python -m flask_preflight ...`` does."""
+    return CliRunner().invoke(commands, arguments)
+
+
+middleware = PreflightMiddleware(lambda environ, start: [], Policy(allow_origins=[PAGE], allow_methods=["PUT"]))
+paths = PreflightMiddleware(
+    lambda environ, start: [], by_path({"/api": Policy(allow_origins=[PAGE]), "/public": Policy(allow_origins="*")})
+)
+policy = Policy(allow_origins=[PAGE])
+by_callable = PreflightMiddleware(lambda environ, start: [], lambda environ: policy)
+flask_app = new_app()
+flask_with_middleware = Flask(__name__)
+flask_with_middleware.wsgi_app = middleware  # type: ignore[method-assign, assignment]
+
+
+def make_app() -> Flask:
+    return flask_app
+
+
+def make_nothing() -> None:
+    raise ZeroDivisionError("division by zero")
+
+
+@pytest.mark.parametrize(
+    ("name", "rules"),
+    [
+        ("middleware", {"any path"}),
+        ("policy", {"any path"}),
+        ("paths", {"/api/...", "/public/..."}),
+        ("flask_app", {"/", "(no route)"}),
+        ("make_app()", {"/", "(no route)"}),
+        ("flask_with_middleware", {"any path"}),
+    ],
+)
+def test_targets(name: str, rules: set[str]) -> None:
+    result = invoke_module("routes", f"test_commands:{name}", "--format", "json")
+    assert result.exit_code == 0, result.output
+    assert {row["rule"] for row in json.loads(result.stdout)["routes"]} == rules
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("explain", "PUT", "/", "--origin", PAGE), 0),
+        (("explain", "PUT", "/", "--origin", "https://evil.example"), 1),
+        (("explain", "GET", "/", "--origin", PAGE, "--cookies"), 1),
+        (("verify",), 0),
+    ],
+)
+def test_a_middleware_is_explained_and_verified(arguments: tuple[str, ...], status: int) -> None:
+    command, *others = arguments
+    assert invoke_module(command, "test_commands:middleware", *others).exit_code == status
+
+
+BAD_TARGETS = {
+    "no-colon": ("flask_app", "'flask_app' names no object: write module:object, such as app:app."),
+    "no-module": ("nothing_here:app", 'nothing_here:app cannot be imported: "ModuleNotFoundError: No module named'),
+    "no-object": ("test_commands:nothing", "The module 'test_commands' has no 'nothing'."),
+    "raises": ("test_commands:make_nothing()", "test_commands:make_nothing() cannot be imported: 'ZeroDivisionError:"),
+    "something-else": ("test_commands:PAGE", "test_commands:PAGE is \"'https://app.example.com'\", which is neither a"),
+    "callable": ("test_commands:by_callable", "test_commands:by_callable finds its policies with"),
+}
+
+
+@pytest.mark.parametrize(("target", "says"), BAD_TARGETS.values(), ids=BAD_TARGETS)
+def test_a_bad_target_is_one_sentence_and_status_2(target: str, says: str) -> None:
+    result = invoke_module("routes", target)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: {says}")
+    assert result.stderr.count("\n") == 1
+
+
+def invalid_app() -> Flask:
+    """An app whose view has a policy that is not valid."""
+    app = new_app(allow_credentials=True)
+    app.add_url_rule("/x", "x", cors_route(allow_origins="*")(lambda: ""), methods=["PUT"])
+    return app
+
+
+BAD_APPS: dict[str, tuple[Any, tuple[str, ...], str]] = {
+    "no-preflight": (Flask(__name__), ("routes",), "The Flask app 'test_commands' has no Preflight. Write Preflight("),
+    "import-fails": (ImportError("no such thing"), ("routes",), "The app cannot be imported: 'ImportError: no such"),
+    "no-app": (None, ("routes",), "Could not locate a Flask application."),
+    "policy-invalid": (invalid_app(), ("routes",), "1 problem with a CORS policy"),
+    "bad-origin": (
+        new_app(),
+        ("explain", "GET", "/", "--origin", "app.example.com"),
+        "origin: 'app.example.com' has no scheme",
+    ),
+    "bad-origin-column": (
+        new_app(),
+        ("routes", "--origin", "https://a.example/"),
+        "origin: 'https://a.example/' is not",
+    ),
+    "bad-url": (new_app(), ("explain", "GET", "http://[::1", "--origin", PAGE), "url: http://[::1"),
+    "bad-method": (
+        new_app(),
+        ("explain", "TRACE", "/", "--origin", PAGE),
+        "method: TRACE is not a method that a script",
+    ),
+    "bad-header": (
+        new_app(),
+        ("explain", "GET", "/", "--origin", PAGE, "--header", "a b"),
+        "headers: a b: x is not a header",
+    ),
+    "no-route": (new_app(), ("routes", "--endpoint", "nix"), "No route passes the filters."),
+    "no-lock": (new_app(), ("diff", "nowhere.json"), "nowhere.json cannot be read: No such file or directory."),
+    "lock-folder": (
+        new_app(),
+        ("routes", "--lock", "no/such/folder.json"),
+        "no/such/folder.json cannot be written: No",
+    ),
+}
+
+
+@pytest.mark.parametrize(("app", "arguments", "says"), BAD_APPS.values(), ids=BAD_APPS)
+def test_bad_input_is_one_sentence_and_status_2(app: Any, arguments: tuple[str, ...], says: str) -> None:
+    result = invoke(app, *arguments)
+    assert (result.exit_code, result.stdout) == (2, ""), result.output
+    assert result.stderr.startswith(f"Error: {says}"), result.stderr
+
+
+BAD_LOCKS = {
+    "not-json": ("{", "lock.json is not JSON: "),
+    "a-list": ("[]", "lock.json is no lock file. Write one: flask preflight routes --lock lock.json"),
+    "another-document": ('{"a": 1}', "lock.json is no lock file."),
+    "newer": (
+        '{"format": 99, "routes": {}}',
+        "lock.json has the format 99, and this version reads 1. Write it again: ",
+    ),
+    "damaged": ('{"format": 1, "routes": {"GET /": {"origins": "x"}}}', "lock.json is damaged: 'origins' is 'x'."),
+    "damaged-items": (
+        '{"format": 1, "routes": {"GET /": {"origins": [1]}}}',
+        "lock.json is damaged: 'origins' is [1].",
+    ),
+    "damaged-number": (
+        '{"format": 1, "routes": {"GET /": {"max_age": true}}}',
+        "lock.json is damaged: 'max_age' is True",
+    ),
+    "unknown-field": ('{"format": 1, "routes": {"GET /": {"x": 1}}}', "lock.json is damaged: 'x' is 1."),
+    "no-policy": ('{"format": 1, "routes": {"GET /": 1}}', "lock.json is damaged: 1 is no policy."),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), BAD_LOCKS.values(), ids=BAD_LOCKS)
+def test_a_bad_lock_file(text: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lock.json").write_text(text)
+    result = invoke(new_app(), "diff", "lock.json")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"Error: {says}")
+
+
+# ---------------------------------------------------------------------------------------
+# explain
+# ---------------------------------------------------------------------------------------
+
+
+def explained(app: Any, *arguments: str) -> dict[str, Any]:
+    result = invoke(app, "explain", *arguments, "--format", "json")
+    assert result.exit_code in (0, 1), result.output
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert document["allowed"] == (result.exit_code == 0)
+    return document
+
+
+EXPLAINED: dict[str, tuple[dict[str, Any], tuple[str, ...], str, int]] = {
+    "allowed": ({}, ("GET", "/", "--origin", PAGE), "", 0),
+    "origin": ({}, ("GET", "/", "--origin", "https://b.example"), "origin-not-allowed", 1),
+    "header": ({}, ("GET", "/", "--origin", PAGE, "--header", "X-A"), "headers-not-allowed", 1),
+    "all-three": (
+        {"allow_methods": ["PUT"]},
+        ("GET", "/", "--origin", "https://b.example", "--header", "X-A"),
+        "origin-not-allowed",
+        3,
+    ),
+    "cookies": ({}, ("GET", "/", "--origin", PAGE, "--cookies"), "allow-credentials", 1),
+    "cookies-of-all": (
+        {"allow_origins": "*"},
+        ("GET", "/", "--origin", PAGE, "--cookies"),
+        "allow-origin-wildcard",
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "arguments", "reason", "fixes"), EXPLAINED.values(), ids=EXPLAINED)
+def test_explained(changes: dict[str, Any], arguments: tuple[str, ...], reason: str, fixes: int) -> None:
+    document = explained(new_app(**changes), *arguments)
+    assert (document["reason"], len(document["fixes"])) == (reason, fixes)
+    assert document["fixed"] is True
+
+
+def test_the_fixes_of_a_refusal_allow_the_request() -> None:
+    """What the sentences say is written, all at once."""
+    arguments = ("GET", "/", "--origin", "https://b.example", "--header", "X-A")
+    fixes = explained(new_app(allow_methods=["PUT"]), *arguments)["fixes"]
+    written = dict(re.findall(r"write (\w+)=(\[.*?\])", " ".join(fixes)))
+    assert written.keys() == {"allow_origins", "allow_methods", "allow_headers"}
+    app = new_app(**{field: eval(value) for field, value in written.items()})
+    assert explained(app, *arguments)["allowed"] is True
+
+
+def test_an_insecure_origin_with_cookies_has_no_fix() -> None:
+    document = explained(new_app(allow_credentials=True), "GET", "/", "--origin", "http://app.example.com")
+    assert document["fixed"] is False
+    assert "is not encrypted" in document["fixes"][0]
+
+
+def test_an_exempt_view() -> None:
+    app = new_app()
+    app.add_url_rule("/x", "x", cors_exempt(lambda: ""), methods=["PUT"])
+    document = explained(app, "PUT", "/x", "--origin", PAGE)
+    assert document["exempt"] is True
+    text = invoke(app, "explain", "PUT", "/x", "--origin", PAGE).stdout
+    assert text == "Exempt: /x [PUT] answers for itself, because of cors_exempt.\n"
+
+
+# ---------------------------------------------------------------------------------------
+# Formats
+# ---------------------------------------------------------------------------------------
+
+FINDINGS = [
+    Finding("a-b", "error", "views.py:41", "100 % wrong:\nsee, there", "docs/problems.md#a-b"),
+    Finding("a-b", "warning", "the app's configuration", "a,b: c"),
+    Finding("c", "note", "https://a.example:8000", "é"),
+]
+
+
+def test_github_annotations() -> None:
+    assert [*github_lines(FINDINGS)] == [
+        "::error file=views.py,line=41,title=a-b::100 %25 wrong:%0Asee, there",
+        "::warning title=a-b::a,b: c",
+        "::notice title=c::é",
+    ]
+
+
+def test_sarif_follows_its_schema() -> None:
+    log = Sarif.model_validate_json(sarif(FINDINGS))
+    results = log.runs[0].results or []
+    assert [(result.rule_id, result.level and result.level.value) for result in results] == [
+        ("a-b", "error"),
+        ("a-b", "warning"),
+        ("c", "note"),
+    ]
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "github", "sarif"])
+def test_the_status_is_the_same_in_every_format(format_: str, tmp_path: Path) -> None:
+    clean, risky = new_app(), new_app(allow_origins=["https://*.example.com"], allow_credentials=True)
+    assert [invoke(app, "verify", "--format", format_).exit_code for app in (clean, risky)] == [0, 0]
+    assert invoke(risky, "verify", "--fail-on", "warning", "--format", format_).exit_code == 1
+    assert invoke(invalid_app(), "verify", "--format", format_).exit_code == 1
+    lock = str(tmp_path / "cors.lock.json")
+    assert invoke(clean, "routes", "--lock", lock).exit_code == 0
+    assert [invoke(app, "diff", lock, "--format", format_).exit_code for app in (clean, risky)] == [0, 1]
+    assert invoke(risky, "routes", "--lock", str(tmp_path / "risky.json")).exit_code == 0
+    narrower = ("diff", str(tmp_path / "risky.json"), lock, "--format", format_)
+    assert [invoke(clean, *narrower, *more).exit_code for more in ((), ("--fail-on", "wider"))] == [1, 0]
+
+
+def test_texts_fit_a_pipe_of_100_columns() -> None:
+    app = new_app(allow_origins=[f"https://a-long-name-{number}.example.com" for number in range(9)])
+    app.add_url_rule("/a/very/long/rule/<int:number>/" + "x" * 100, "endpoint" * 5, lambda: "", methods=["PUT", "POST"])
+    for arguments in (("routes",), ("verify",), ("explain", "PUT", "/", "--origin", "https://a.example")):
+        lines = invoke(app, *arguments).stdout.splitlines()
+        assert max(map(len, lines)) <= 100, lines
+        assert not any("\x1b" in line for line in lines)
+
+
+def test_the_group_says_what_it_has() -> None:
+    assert [*flask_commands.list_commands(None)] == ["routes", "explain", "verify", "diff", "probe"]  # type: ignore[arg-type]
+    for runner in (flask_commands, commands):
+        result = CliRunner().invoke(runner, ["--help"])
+        assert result.exit_code == 0
+        assert CliRunner().invoke(runner, ["nothing"]).exit_code == 2
+
+
+def test_flask_help_imports_nothing_of_ours_but_the_names_of_the_commands() -> None:
+    code = (
+        "import sys, flask.cli\n"
+        "flask.cli.FlaskGroup()._load_plugin_commands()\n"
+        "print(sorted(name for name in sys.modules if name.startswith('flask_preflight')))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "['flask_preflight', 'flask_preflight.commands']\n"
+
+
+if __name__ == "__main__":
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as temporary:
+        made = run(steps_of((FOLDER / "published.txt").read_text(encoding="utf-8")), copy_of(FOLDER, Path(temporary)))
+        (FOLDER / "published.txt").write_text(text_of([*made]), encoding="utf-8")
