@@ -111,7 +111,10 @@ def test_what_is_asked_for_the_explanation_alone_may_raise() -> None:
     counting.last, counting.count = counting.count - 1, 0
     answer = Client(app).open("/users", method="OPTIONS", headers=announced("PUT", STRANGER))
     assert (answer.status_code, {**answer.headers, "CORS-Refused": "", "Content-Length": ""}) == (
-        *(403, {**VARY_PREFLIGHT, "CORS-Refused": "", "Content-Length": "", "Content-Type": "text/plain; charset=utf-8"}),
+        *(
+            403,
+            {**VARY_PREFLIGHT, "CORS-Refused": "", "Content-Length": "", "Content-Type": "text/plain; charset=utf-8"},
+        ),
     )
     assert answer.text.startswith(f"The origin {STRANGER!r} is not in allow_origins.")
 
