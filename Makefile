@@ -31,7 +31,7 @@ docs: .venv/docs
 	$(bin)/sphinx-build -q -W --keep-going -n -E -a docs build/docs
 	@echo "Open build/docs/index.html"
 
-# Takes about five minutes on an idle machine. Fails if a figure is missed. Writes the tables into docs/performance.md.
+# Takes about a quarter of an hour on an idle machine, most of it for a million requests. Fails if a figure is missed. Writes the tables into docs/performance.md.
 bench: .venv/bench
 	$(bin)/python tests/benchmarks --write $(ARGS)
 

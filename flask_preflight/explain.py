@@ -107,8 +107,7 @@ def debug_answer(facts: RequestFacts, decision: Decision, sentence: str) -> tupl
     ignores_methods = decision.reason in _OF_METHOD and facts.requested_method in fetch.SAFELISTED_METHODS
     status = 200 if decision.passed and not ignores_methods else 403
     headers = (*decision.passed, *decision.headers)
-    assert decision.reason is not None, "only refusals are explained"
-    return status, (*headers, debug_header(decision.reason, sentence)), f"{sentence}\n"
+    return status, (*headers, debug_header(cast(Reason, decision.reason), sentence)), f"{sentence}\n"
 
 
 # ---------------------------------------------------------------------------------------
