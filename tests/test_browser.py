@@ -1087,6 +1087,7 @@ def test_error_of_a_redirected_actual_request() -> None:
 allow-origin-mismatch: the script on https://frontend.com gets nothing; the request failed
 
 sent      GET https://other.com/b, credentials: same-origin
+          redirected from https://backend.com/
           Origin: null
 received  200
           Access-Control-Allow-Origin: https://frontend.com

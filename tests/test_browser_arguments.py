@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -95,32 +96,6 @@ class Pickled(Named, io.BytesIO): ...
             "headers: ('X-A', '1', '2') is not a pair of name and value; write headers={'X-Name': 'value'}",
             id="triples-as-headers",
         ),
-        pytest.param(
-            [],
-            {"withCredentials": True},
-            "fetch() has no argument 'withCredentials'; "
-            "write credentials='include' for True, and leave it out for False",
-            id="axios",
-        ),
-        pytest.param(
-            [],
-            {"onUploadProgress": print},
-            "fetch() has no argument 'onUploadProgress'; write upload_listener=True",
-            id="axios-progress",
-        ),
-        pytest.param(
-            [],
-            {"data": b""},
-            "fetch() has no argument 'data'; write body=... for bytes and text, or json=...",
-            id="test-client",
-        ),
-        pytest.param(
-            [],
-            {"verify": False},
-            "fetch() has no argument 'verify'; "
-            "beside the URL it has method, headers, credentials, body, json, redirect, mode, upload_listener",
-            id="another",
-        ),
     ],
 )
 def test_arguments_of_fetch(args: Any, options: Any, message: str) -> None:
@@ -131,10 +106,98 @@ def test_arguments_of_fetch(args: Any, options: Any, message: str) -> None:
     assert browser.exchanges == []
 
 
+COOKIES = "leave it out; the browser keeps the cookies that the app sets"
+NOT_MODELLED = "leave it out; this browser does not model it"
+FIELDS_ALONE = "a form has fields alone; for a script's request, write browser.fetch()"
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "advice"),
+    [
+        ("fetch()", "withCredentials", "write credentials='include' for True, and leave it out for False"),
+        ("fetch()", "with_credentials", "write credentials='include' for True, and leave it out for False"),
+        ("fetch()", "onUploadProgress", "write upload_listener=True"),
+        ("fetch()", "data", "write body=... for bytes and text, or json=..."),
+        ("fetch()", "files", "write browser.submit(url, {...}), or body=... with the form's Content-Type"),
+        ("fetch()", "params", "write it in the URL"),
+        ("fetch()", "auth", "write headers={'Authorization': ...}"),
+        ("fetch()", "cookies", f"{COOKIES}, and credentials='include' sends them to other origins"),
+        ("fetch()", "allow_redirects", "write redirect='follow' or redirect='manual'"),
+        (
+            "fetch()",
+            "timeout",
+            "write LiveTransport(..., timeout=30) for a live server; an app in this process has no limit",
+        ),
+        ("fetch()", "verify", "write LiveTransport(..., ca_file='ca.pem') to trust your own CA"),
+        ("fetch()", "referrerPolicy", "write Browser(..., page=..., referrer_policy=...)"),
+        ("fetch()", "origin", "write it in Browser(...)"),
+        ("fetch()", "cache", NOT_MODELLED),
+        ("fetch()", "keepalive", NOT_MODELLED),
+        ("fetch()", "header", "write headers=..."),
+        ("fetch()", "credential", "write credentials=..."),
+        (
+            "fetch()",
+            "xyz",
+            "it has method, headers, credentials, body, json, redirect, mode, upload_listener",
+        ),
+        ("submit()", "headers", FIELDS_ALONE),
+        ("submit()", "json", FIELDS_ALONE),
+        ("submit()", "credentials", "leave it out; a form sends cookies as SameSite says"),
+        (
+            "submit()",
+            "files",
+            "write data={'name': ('a.txt', b'...', 'text/plain')}, enctype='multipart/form-data'",
+        ),
+        ("submit()", "encoding", "it has data, method, enctype"),
+        ("Browser()", "cookies", COOKIES),
+        ("Browser()", "headers", "write it in each browser.fetch()"),
+        ("Browser()", "base_url", "write page=... for the page's URL, and whole URLs in browser.fetch()"),
+        ("Browser()", "referrerPolicy", "write referrer_policy=..."),
+        (
+            "Browser()",
+            "timeout",
+            "write transport=LiveTransport(...), which has the limits and the CA of a live server",
+        ),
+        ("Browser()", "max_age", "write max_age_limit=..."),
+        ("LiveTransport()", "verify", "write ca_file='ca.pem' to trust your own CA"),
+        ("LiveTransport()", "headers", "write it in each browser.fetch()"),
+        ("LiveTransport()", "proxies", "it has ca_file, connect_timeout, timeout"),
+    ],
+)
+def test_arguments_of_other_clients(call: str, name: str, advice: str) -> None:
+    browser = Browser(app)
+    calls: dict[str, Any] = {
+        "fetch()": lambda **more: browser.fetch(URL, **more),
+        "submit()": lambda **more: browser.submit(URL, **more),
+        "Browser()": lambda **more: Browser(app, **more),
+        "LiveTransport()": lambda **more: LiveTransport("https://a.com", **more),
+    }
+    with pytest.raises(TypeError) as caught:
+        calls[call](**{name: "any"})
+    assert str(caught.value) == f"{call} has no argument {name!r}; {advice}"
+    assert browser.exchanges == []
+
+
 @pytest.mark.parametrize("url", [None, b"https://a.com/"])
 def test_a_url_that_is_no_string(url: Any) -> None:
     with pytest.raises(TypeError, match=f"^url: {re.escape(repr(url))} is not a string$"):
         Browser(app).fetch(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("localhost:5000/x", "localhost:5000/x is neither http: nor https:; write http://localhost:5000/x"),
+        ("backend.com:80", "backend.com:80 is neither http: nor https:; write http://backend.com:80"),
+        ("ftp://a.com/", "ftp://a.com/ is neither http: nor https:"),
+        ("tel:123456", "tel:123456 is neither http: nor https:"),
+        ("mailto:a@b.com", "mailto:a@b.com is neither http: nor https:"),
+    ],
+)
+def test_a_url_without_scheme(url: str, message: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        Browser(app).fetch(url)
+    assert str(caught.value) == f"url: {message}"
 
 
 @pytest.mark.parametrize("body", [b"a", bytearray(b"a"), memoryview(b"a"), "a"], ids=lambda body: type(body).__name__)
@@ -156,23 +219,51 @@ def test_long_values_are_cut_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "advice"),
+    ("kind", "name", "advice"),
     [
-        ("get", "; write browser.fetch(url)"),
-        ("put", "; write browser.fetch(url, method='PUT')"),
-        ("delete", "; write browser.fetch(url, method='DELETE')"),
-        ("options", "; write browser.fetch(...), which sends the preflight by itself if one is due"),
-        ("request", "; write browser.fetch(url, method='GET')"),
-        ("cookie_jar", ""),
+        ("Browser", "get", "; write browser.fetch(url)"),
+        ("Browser", "put", "; write browser.fetch(url, method='PUT')"),
+        ("Browser", "delete", "; write browser.fetch(url, method='DELETE')"),
+        ("Browser", "options", "; write browser.fetch(...), which sends the preflight by itself if one is due"),
+        ("Browser", "request", "; write browser.fetch(url, method='GET')"),
+        ("Browser", "visit", "; write browser.submit(url, method='GET')"),
+        ("Browser", "EventSource", "; write browser.fetch(url, headers={'Accept': 'text/event-stream'})"),
+        ("Browser", "websocket", "; write browser.open_websocket(url)"),
+        (
+            "Browser",
+            "sendBeacon",
+            "; write browser.fetch(url, 'POST', credentials='include', body='...', mode='no-cors')",
+        ),
+        ("Browser", "cookies", "; write browser.exchanges[-1].request_headers.get('Cookie')"),
+        ("Browser", "set_cookie", "; let the app do it, or build a new Browser"),
+        ("Browser", "last_response", "; write browser.exchanges[-1]"),
+        ("Browser", "xyz", ""),
+        ("Response", "status_code", "; write response.status"),
+        ("Response", "content", "; write response.data"),
+        ("Response", "get_json", "; write response.json"),
+        ("Response", "raise_for_status", "; write assert response.ok"),
+        (
+            "Response",
+            "cookies",
+            "; write browser.exchanges[-1].response_headers.getlist('Set-Cookie'); no script sees them",
+        ),
+        ("Response", "xyz", ""),
+        ("Exchange", "headers", "; write exchange.request_headers or exchange.response_headers"),
+        ("Exchange", "status_code", "; write exchange.status"),
+        ("Exchange", "json", "; write json.loads(exchange.data)"),
+        ("Exchange", "text", "; write exchange.data.decode()"),
+        ("Exchange", "xyz", ""),
     ],
 )
-def test_methods_of_other_clients(name: str, advice: str) -> None:
-    browser = Browser(app)
+def test_attributes_of_other_clients(kind: str, name: str, advice: str) -> None:
+    browser = Browser(app, "https://frontend.com")
+    response = browser.fetch("/")
+    objects = {"Browser": browser, "Response": response, "Exchange": browser.exchanges[-1]}
     with pytest.raises(AttributeError) as caught:
-        getattr(browser, name)
-    assert str(caught.value) == f"'Browser' object has no attribute {name!r}{advice}"
-    assert (caught.value.name, caught.value.obj) == (name, browser)
-    assert not hasattr(browser, name)
+        getattr(objects[kind], name)
+    assert str(caught.value) == f"{kind!r} object has no attribute {name!r}{advice}"
+    assert (caught.value.name, caught.value.obj) == (name, objects[kind])
+    assert not hasattr(objects[kind], name)
 
 
 CLIENT = Client(app)
@@ -199,7 +290,14 @@ TRANSPORT = "is not a transport; write transport=LiveTransport"
         ),
         pytest.param({"transport": Named()}, f"transport: <named> {TRANSPORT}('https://staging.", id="no-transport"),
         pytest.param({"transport": LiveTransport}, f"{TRANSPORT}('https://staging.example.com')", id="class"),
+        pytest.param(
+            {"app": LiveTransport("https://a.com")}, "is a transport; write Browser(transport=...)", id="as-the-app"
+        ),
         pytest.param({"app": app, "origin": None}, "origin: None is not a string", id="no-origin"),
+        pytest.param({"app": app, "page": None}, "page: None is not a string", id="no-page"),
+        pytest.param(
+            {"app": app, "max_age_limit": "600"}, "max_age_limit: '600' is not a number of seconds", id="text-as-limit"
+        ),
     ],
 )
 def test_arguments_of_browser(arguments: Any, message: str) -> None:
@@ -257,3 +355,72 @@ def test_an_origin_without_scheme(origin: str, better: str) -> None:
 def test_what_is_no_host_either(origin: str) -> None:
     with pytest.raises(ValueError, match=r"is not a valid URL|is not an origin"):
         Browser(app, origin)
+
+
+@pytest.mark.parametrize("origin", ["*", "https://*", "https://*.frontend.com", "http://localhost:*"])
+def test_a_pattern_is_not_an_origin(origin: str) -> None:
+    message = f"^{re.escape(f'origin: {origin!r} is a pattern; write one origin, such as ')}'https://frontend.com'$"
+    for make in (LiveTransport, lambda origin: Browser(app, origin), lambda origin: Browser({origin: app})):
+        with pytest.raises(ValueError, match=message):
+            make(origin)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "message"),
+    [
+        pytest.param("3", "'3' is not a number of seconds", id="text"),
+        pytest.param(None, "None is not a number of seconds", id="none"),
+        pytest.param(True, "True is not a number of seconds", id="bool"),
+        pytest.param((3, 4), "(3, 4) is not a number of seconds", id="pair-of-requests"),
+        pytest.param(
+            timedelta(hours=1), "datetime.timedelta(seconds=3600) is not a number; write 3600.0", id="timedelta"
+        ),
+        pytest.param(timedelta(days=365), "datetime.timedelta(days=365) is not a number; write 31536000.0", id="year"),
+    ],
+)
+def test_seconds_that_are_no_number(seconds: Any, message: str) -> None:
+    calls: dict[str, Any] = {
+        "seconds": Browser(app).advance,
+        "timeout": lambda value: LiveTransport("https://a.com", timeout=value),
+        "connect_timeout": lambda value: LiveTransport("https://a.com", connect_timeout=value),
+    }
+    for name, call in calls.items():
+        with pytest.raises(TypeError) as caught:
+            call(seconds)
+        assert str(caught.value) == f"{name}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "message"),
+    [
+        pytest.param(
+            "text/html",
+            b"<!doctype html>\n<title>400</title>",
+            "Expecting value: line 1 column 1 (char 0); the body is not JSON "
+            r"(status 400, text/html): <!doctype html>\n<title>400</title>",
+            id="html",
+        ),
+        pytest.param(
+            "",
+            b"",
+            "Expecting value: line 1 column 1 (char 0); the body is not JSON (status 400, no type): ",
+            id="none",
+        ),
+        pytest.param(
+            "text/x",
+            b"\x1b" * 300,
+            "Expecting value: line 1 column 1 (char 0); the body is not JSON (status 400, text/x): "
+            + r"\x1b" * 200
+            + "... (300 characters)",
+            id="escaped-and-cut",
+        ),
+    ],
+)
+def test_a_body_that_is_not_json(content_type: str, body: bytes, message: str) -> None:
+    def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("400 Bad Request", [("Content-Type", content_type)] if content_type else [])
+        return [body]
+
+    response = Browser(answer, "https://frontend.com").fetch("/")
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        response.json  # noqa: B018

@@ -75,7 +75,7 @@ policy = Policy(allow_origins=[PAGE])
 by_callable = PreflightMiddleware(lambda environ, start: [], lambda environ: policy)
 flask_app = new_app()
 flask_with_middleware = Flask(__name__)
-flask_with_middleware.wsgi_app = middleware  # type: ignore[method-assign, assignment]
+flask_with_middleware.wsgi_app = middleware  # type: ignore[method-assign]
 
 
 def make_app() -> Flask:

@@ -26,6 +26,15 @@ def test_examples_of_the_page_run(page: Path, tmp_path: Path, pytestconfig: pyte
     assert result.stdout == prints + LAST_WORD
 
 
+def test_tests_on_the_page_pass(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+    source, _ = program((ROOT / "docs" / "testing.md").read_text(encoding="utf-8"))
+    (tmp_path / "test_page.py").write_text(source, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # so that no other one is looked for
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *warning_filters(pytestconfig)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert (result.returncode, result.stdout.splitlines()[-1].partition(" in ")[0]) == (0, "7 passed"), result.stdout
+
+
 # ---------------------------------------------------------------------------------------
 # No block escapes
 # ---------------------------------------------------------------------------------------

@@ -88,8 +88,9 @@ def test_bodies(data: Any, enctype: str, body: bytes) -> None:
     assert bodies(data, enctype) == (type_sent, body)
 
 
-# Line ends and what has to be escaped is in the table above.
-TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"'), max_size=20)
+# Line ends and what has to be escaped is in the table above. Browsers send a backslash in a name as it is, and Werkzeug
+# reads it as the start of an escape sequence.
+TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters='"\\'), max_size=20)
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS)), st.sampled_from([URLENCODED, MULTIPART]))

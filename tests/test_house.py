@@ -57,7 +57,7 @@ LAYERS = {
     "browser/http1": ("fetch browser/text browser/transport", "werkzeug"),
     "browser/live": ("browser/text browser/arguments browser/urls browser/transport browser/http1", "werkzeug"),
     "browser/referrer": ("fetch browser/urls", "werkzeug"),
-    "browser/records": ("fetch browser/urls browser/sites browser/referrer", "werkzeug"),
+    "browser/records": ("fetch browser/text browser/arguments browser/urls browser/sites browser/referrer", "werkzeug"),
     "browser/messages": ("fetch browser/text browser/urls browser/records", "werkzeug"),
     "browser/checks": ("fetch browser/urls browser/sites browser/records browser/messages", "werkzeug"),
     "browser/cache": ("fetch browser/urls browser/records", ""),

@@ -571,7 +571,8 @@ def test_tls_with_an_authority_that_nobody_knows() -> None:
     why, change = texts(failure(silent, tls=tls_for("127.0.0.1"), scheme="https"))
     assert why.startswith(CERTIFICATE)
     assert change == (
-        "Give the server a valid certificate. If the CA is yours, name it: LiveTransport(..., ca_file='ca.pem')."
+        "Give the server a valid certificate for 127.0.0.1. If the CA is yours, name it: "
+        "LiveTransport(..., ca_file='ca.pem')."
     )
 
 

@@ -492,7 +492,8 @@ def test_what_a_url_holds(drawn: Drawn) -> None:
     assert re.fullmatch("[!-~]+", url.href)
     assert not re.search(r"/(\.|%2e){1,2}(?=/|\Z)", url.path, re.IGNORECASE)
     assert parse_host(url.host) == url.host
-    assert checked_origin(url.origin) == url.origin
+    if "*" not in url.host:  # a valid host, but a user who writes it means a pattern
+        assert checked_origin(url.origin) == url.origin
     assert str(url) == f"{url.origin}{url.target}"
     assert 0 <= url.port <= 65535
 

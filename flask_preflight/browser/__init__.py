@@ -8,9 +8,7 @@
 This is the client half of the CORS protocol, written from the standards alone. It knows nothing of this
 package's policies: any WSGI app can stand behind it, or, with :class:`LiveTransport`, any HTTP server.
 
-Not modelled: every cache but that of preflights, content codings, blocked
-ports, service workers, HTTP authentication by the browser, and what engines do to third-party cookies beyond
-RFC 6265bis. Bodies are read to their end.
+docs/testing.md lists what it leaves out, such as the HTTP cache, content codings and service workers.
 """
 
 # The rules of this folder:

@@ -13,11 +13,11 @@ import ssl
 from contextlib import closing, suppress
 from http.client import HTTPConnection
 from time import monotonic
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn, cast
 
 from werkzeug.datastructures import Headers
 
-from .arguments import check_server
+from .arguments import check_names, check_seconds, check_server
 from .http1 import BadAnswer, read_answer
 from .text import shown
 from .transport import Answer
@@ -47,7 +47,9 @@ class LiveTransport:
         ca_file: str | os.PathLike[str] | None = None,
         connect_timeout: float = 5,
         timeout: float = 30,
+        **unknown: NoReturn,
     ) -> None:
+        check_names("LiveTransport()", unknown)
         if not origins:
             raise TypeError("name the servers that may be asked: LiveTransport('https://staging.example.com')")
         secure = [origin for origin in map(_live_origin, origins) if origin.startswith("https:")]
@@ -98,6 +100,7 @@ _DAY = 86_400
 
 
 def _seconds(name: str, value: float) -> float:
+    check_seconds(name, value)
     if not 0 < value <= _DAY:
         raise ValueError(f"{name}: {value!r} is no time limit; write seconds, more than 0 and at most {_DAY}")
     return value
@@ -234,7 +237,8 @@ _FAILURES: Final[list[tuple[type[Exception], _Failure]]] = [
         ssl.SSLCertVerificationError,
         _Failure(
             "the certificate of {origin} is not valid: {detail}",
-            "Give the server a valid certificate. If the CA is yours, name it: LiveTransport(..., ca_file='ca.pem').",
+            "Give the server a valid certificate for {host}. If the CA is yours, name it: "
+            "LiveTransport(..., ca_file='ca.pem').",
         ),
     ),
     (
@@ -260,7 +264,7 @@ def _no_answer(failure: _Failure, url: URL, error: Exception | None = None) -> A
 def _detail(error: Exception | None) -> str:
     """What is peculiar to *error*, in OpenSSL's or the system's words."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return error.verify_message
+        return error.verify_message.rstrip(".")
     if isinstance(error, ssl.SSLError):
         return (error.reason or str(error)).replace("_", " ").lower()
     return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -543,6 +543,8 @@ def _report(error: CORSError) -> Iterator[str]:
         yield f"{error.step.value}: {_loser(facts)}; {kind} failed"
         yield ""
         yield f"sent      {what}"
+        if exchange.url != facts["first"]:
+            yield f"          redirected from {shown(facts['first'])}"
         yield from _exchange_lines(exchange)
     if exchange.refusal:  # the server knows its policy, and says what to write
         yield f"server    {shown(exchange.refusal, _LONGEST_REFUSAL)}"

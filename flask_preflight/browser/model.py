@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict
 from werkzeug.datastructures import Headers
 
 from .. import fetch as words
-from .arguments import check_app, check_names, check_transport, describe_missing
+from .arguments import check_app, check_names, check_seconds, check_transport, describe_missing
 from .cache import PreflightCache
 from .checks import (
     check_mixed_content,
@@ -69,7 +69,11 @@ class Browser:
         transport: Transport | None = None,
         max_age_limit: int | None = None,
         lax_by_default: bool = True,
+        **unknown: NoReturn,
     ) -> None:
+        check_names("Browser()", unknown)
+        if max_age_limit is not None:
+            check_seconds("max_age_limit", max_age_limit)
         self._page = page_of(origin, page, referrer_policy)
         self.exchanges: list[Exchange] = []
         """Every request that left, oldest first. Clear it whenever you like."""
@@ -109,7 +113,7 @@ class Browser:
         ``"no-cors"`` or an XMLHttpRequest cannot do), and for arguments of other clients, such as *data*: it says what
         to write. What the app raises comes through.
         """
-        check_names(unknown)
+        check_names("fetch()", unknown)
         options = {"credentials": credentials, "redirect": redirect, "mode": mode}
         request = script_request(self._page, url, method, headers, body, json, options)
         set_upload_listener(request, upload_listener)
@@ -123,6 +127,7 @@ class Browser:
         *,
         method: Literal["GET", "POST"] = "POST",
         enctype: Enctype = "application/x-www-form-urlencoded",
+        **unknown: NoReturn,
     ) -> Exchange:
         """What the user does who sends a form of the page: a click on ``<button>`` in ``<form action=url>``.
 
@@ -136,6 +141,7 @@ class Browser:
         page comes back (no server, a bad redirect, too many of them), ``TypeError`` for what no form sends. What the
         app raises comes through.
         """
+        check_names("submit()", unknown)
         return self._main_fetch(form_request(self._page, url, data, method, enctype))
 
     def open_websocket(self, url: str) -> Exchange:
@@ -158,6 +164,7 @@ class Browser:
 
     def advance(self, seconds: float) -> None:
         """Let *seconds* pass for the preflight cache and the cookies, whose clock otherwise stands still."""
+        check_seconds("seconds", seconds)
         if not seconds >= 0:
             raise ValueError(f"seconds: {seconds!r} is negative; time goes forward only")
         self._now += seconds
@@ -165,7 +172,7 @@ class Browser:
     if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
 
         def __getattr__(self, name):
-            raise AttributeError(describe_missing(name), name=name, obj=self)
+            raise AttributeError(describe_missing("Browser", name), name=name, obj=self)
 
     # https://fetch.spec.whatwg.org/#main-fetch, the step that chooses among ways to fetch
     def _main_fetch(self, request: Request) -> Exchange:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json as json_module
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from werkzeug.datastructures import Headers
 
 from .. import fetch as words
+from .arguments import describe_missing
 from .referrer import ReferrerPolicy
 from .sites import same_site
+from .text import shown
 from .urls import URL
 
 Credentials = Literal["omit", "same-origin", "include"]
@@ -37,6 +39,11 @@ class Exchange:
     refusal: str = ""
     """Why the server refused, as ``"<reason>; <sentence>"``, if it is an app in this process that says so to tests:
     the last line of the list in its environ at ``flask_preflight.refusals``."""
+
+    if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
+
+        def __getattr__(self, name):
+            raise AttributeError(describe_missing("Exchange", name), name=name, obj=self)
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,17 @@ class Response:
     @property
     def json(self) -> Any:
         """The body read as JSON, whatever the ``Content-Type`` says. ``ValueError`` if it is none."""
-        return json_module.loads(self.text)
+        try:
+            return json_module.loads(self.text)
+        except ValueError as error:
+            kind = self.headers.get("Content-Type", "no type")
+            message = f"{error}; the body is not JSON (status {self.status}, {shown(kind)}): {shown(self.text)}"
+            raise ValueError(message) from error
+
+    if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
+
+        def __getattr__(self, name):
+            raise AttributeError(describe_missing("Response", name), name=name, obj=self)
 
 
 # https://html.spec.whatwg.org/multipage/webappapis.html#environment-settings-object

@@ -6,13 +6,14 @@ https://fetch.spec.whatwg.org/#dom-request
 from __future__ import annotations
 
 import json as json_module
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from secrets import token_bytes
 from typing import Any
 
 from .. import fetch as words
-from .arguments import check_body, check_method, check_url, read_headers
+from .arguments import check_body, check_method, check_string, read_headers
 from .forms import Enctype, FormData, encode_body, encode_query, read_entries
 from .records import Page, Request
 from .referrer import POLICIES, ReferrerPolicy
@@ -24,6 +25,7 @@ __tracebackhide__ = True
 
 def page_of(origin: str, page: str, referrer_policy: ReferrerPolicy) -> Page:
     """The page at the URL *page*, which may be relative to *origin*; ``ValueError`` if no browser would have it."""
+    check_string("page", page)
     if referrer_policy not in POLICIES:
         raise ValueError(f"referrer_policy: {referrer_policy!r} is not one of {', '.join(map(repr, POLICIES))}")
     if checked_origin(origin).partition("://")[0] not in HTTP_SCHEMES:
@@ -136,7 +138,7 @@ def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
 
 
 def _page_url(text: str, page: Page) -> URL:
-    check_url(text)
+    check_string("url", text)
     try:
         return parse_url(text, page.url)
     except ValueError as error:
@@ -146,10 +148,14 @@ def _page_url(text: str, page: Page) -> URL:
 def _http_url(text: str, page: Page) -> URL:
     url = _page_url(text, page)
     if url.scheme not in HTTP_SCHEMES:
-        raise TypeError(f"url: {shown(text)} is neither http: nor https:")
+        advice = f"; write http://{text}" if _HOST_AND_PORT.match(text) else ""
+        raise TypeError(f"url: {shown(text)} is neither http: nor https:{shown(advice)}")
     if url.has_credentials:
         raise TypeError(f"url: {shown(text)} includes a user name or a password")
     return url
+
+
+_HOST_AND_PORT = re.compile(r"[\w.-]+:[0-9]{1,5}(?:[/?#]|\Z)")  # its host is read as a scheme
 
 
 def _script_method(method: str) -> str:

@@ -223,6 +223,8 @@ def checked_origin(origin: str) -> str:
     opaque = _OPAQUE_ORIGIN.fullmatch(origin)
     host = opaque["host"] or "" if opaque else ""
     is_spelled_right = not host.startswith("[") or parse_ipv6(host) == host
+    if words.WILDCARD in origin:
+        raise ValueError(f"origin: {origin!r} is a pattern; write one origin, such as 'https://frontend.com'")
     if origin == words.NULL_ORIGIN or (opaque and is_spelled_right):
         return origin
     if with_scheme := _with_scheme(origin):

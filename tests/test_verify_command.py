@@ -1,0 +1,274 @@
+"""``verify`` finds each planted hole, says where it is, and finds nothing in an app without one."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from flask import Flask, Response, request
+from flask.views import MethodView
+from flask_cors import CORS, cross_origin
+
+from flask_preflight import Policy, PolicyError, Preflight, PreflightMiddleware, by_path, cors_exempt, cors_route
+from flask_preflight.commands.near_misses import hosts_in, near_misses
+from flask_preflight.commands.targets import target_of
+from flask_preflight.commands.verify import problem_findings, verify
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "docs" / "examples"))
+import app as example
+
+PAGE = "https://app.example.com"
+HERE = Path(__file__)
+
+
+def app_with(**changes: Any) -> Flask:
+    app = Flask(__name__, static_folder=None)
+    Preflight(app, **{"allow_origins": [PAGE], **changes})
+    app.add_url_rule("/data", "data", lambda: "", methods=["GET", "PUT"])
+    return app
+
+
+def checked_by(allowed: Callable[[str, Any], bool]) -> Flask:
+    return app_with(allow_origins=allowed)
+
+
+def prefix(origin: str, environ: Any) -> bool:
+    return origin.startswith("https://app.example.com")
+
+
+def suffix(origin: str, environ: Any) -> bool:
+    return origin.endswith("example.com")
+
+
+def substring(origin: str, environ: Any) -> bool:
+    return "app.example.com" in origin
+
+
+def dots(origin: str, environ: Any) -> bool:
+    return re.fullmatch("https://app.example.com", origin) is not None
+
+
+def unanchored(origin: str, environ: Any) -> bool:
+    return re.match(r"https://app\.example\.com", origin) is not None
+
+
+def schemeless(origin: str, environ: Any) -> bool:
+    return origin.partition("://")[2] == "app.example.com"
+
+
+def portless(origin: str, environ: Any) -> bool:
+    return origin.rpartition(":")[0] == PAGE or origin == PAGE
+
+
+def everybody(origin: str, environ: Any) -> bool:
+    return True
+
+
+class Closed:
+    """Looks for what it was given."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    def __call__(self, origin: str, environ: Any) -> bool:
+        return "app.example.com" in origin
+
+
+def closing_over(host: str) -> Callable[[str, Any], bool]:
+    return lambda origin, environ: host in origin
+
+
+def lost() -> Flask:
+    app = app_with()
+
+    @cors_route(max_age=5)
+    def never() -> str:
+        return ""
+
+    app.extensions["kept"] = never  # a mark goes with its function
+    return app
+
+
+def with_after_request() -> Flask:
+    app = app_with()
+
+    @app.after_request
+    def add(response: Response) -> Response:
+        response.headers["Access-Control-Allow-Origin"] = request.headers.get("Origin", "*")
+        return response
+
+    return app
+
+
+def with_flask_cors() -> Flask:
+    app = app_with()
+    CORS(app)
+    return app
+
+
+def with_outer_library() -> Flask:
+    app = app_with()
+    inner = app.wsgi_app
+
+    def outer(environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            return start_response(status, [*headers, ("Access-Control-Allow-Origin", "*")], exc_info)
+
+        return inner(environ, start)
+
+    app.wsgi_app = outer  # type: ignore[method-assign]
+    return app
+
+
+def exempt_with_flask_cors() -> Flask:
+    app = app_with()
+    app.add_url_rule("/hook", "hook", cors_exempt(cross_origin()(lambda: "")), methods=["POST"])
+    return app
+
+
+def view_with_cookies_for_subdomains() -> Flask:
+    app = app_with()
+
+    class Data(MethodView):
+        @cors_route(allow_origins=["https://*.example.com"], allow_credentials=True)
+        def put(self) -> str:
+            return ""
+
+    app.add_url_rule("/class", view_func=Data.as_view("class"))
+    return app
+
+
+class Hole(NamedTuple):
+    app: Callable[[], Flask]
+    id: str
+    level: str = "warning"
+
+
+HOLES = {
+    # What is listed
+    "cookies-for-subdomains": Hole(
+        lambda: app_with(allow_origins=["https://*.example.com"], allow_credentials=True), "credentials-for-subdomains"
+    ),
+    "cookies-for-subdomains-of-a-method": Hole(view_with_cookies_for_subdomains, "credentials-for-subdomains"),
+    "http": Hole(lambda: app_with(allow_origins=[PAGE, "http://old.example.com"]), "insecure-origin"),
+    "localhost": Hole(lambda: app_with(allow_origins=[PAGE, "http://localhost:3000"]), "localhost-in-production"),
+    "any-port-of-localhost": Hole(lambda: app_with(allow_origins=["http://127.0.0.1:*"]), "localhost-in-production"),
+    "any-header": Hole(lambda: app_with(allow_headers=["*", "Authorization"]), "any-header-and-authorization"),
+    "max-age": Hole(lambda: app_with(allow_credentials=True, max_age=86400), "long-max-age"),
+    "insecure": Hole(lambda: app_with(dangerously_allow_insecure_origins=True), "dangerous-flag"),
+    "suffixes": Hole(lambda: app_with(dangerously_allow_public_suffix_subdomains=True), "dangerous-flag"),
+    "null": Hole(
+        lambda: app_with(allow_origins=["null"], dangerously_allow_null_origin=True),
+        "dangerous-flag",
+    ),
+    "nobody": Hole(lambda: app_with(allow_origins=[]), "no-origin-allowed"),
+    # Callables
+    "everybody": Hole(lambda: checked_by(everybody), "stranger-allowed", "error"),
+    "prefix": Hole(lambda: checked_by(prefix), "stranger-allowed", "error"),
+    "suffix": Hole(lambda: checked_by(suffix), "stranger-allowed", "error"),
+    "substring": Hole(lambda: checked_by(substring), "stranger-allowed", "error"),
+    "dots": Hole(lambda: checked_by(dots), "stranger-allowed", "error"),
+    "unanchored": Hole(lambda: checked_by(unanchored), "stranger-allowed", "error"),
+    "schemeless": Hole(lambda: checked_by(schemeless), "stranger-allowed", "error"),
+    "portless": Hole(lambda: checked_by(portless), "stranger-allowed", "error"),
+    "closure": Hole(lambda: checked_by(closing_over("app.example.com")), "stranger-allowed", "error"),
+    "object": Hole(lambda: checked_by(Closed("app.example.com")), "stranger-allowed", "error"),
+    # Others
+    "mark": Hole(lost, "mark-not-reached"),
+    "after-request": Hole(with_after_request, "second-cors-library"),
+    "flask-cors": Hole(with_flask_cors, "second-cors-library"),
+    "outer-library": Hole(with_outer_library, "second-cors-library"),
+    "exempt": Hole(exempt_with_flask_cors, "exempt-sends-cors"),
+}
+
+
+@pytest.mark.parametrize("hole", HOLES.values(), ids=HOLES)
+def test_a_hole_is_found(hole: Hole) -> None:
+    found = verify(target_of(hole.app(), "the app")).findings
+    assert {(finding.id, finding.level) for finding in found} == {(hole.id, hole.level)}
+    assert all(finding.where and finding.help.endswith(f"#{finding.id}") for finding in found)
+
+
+@pytest.mark.parametrize("name", ["cookies-for-subdomains", "http", "any-header", "max-age", "everybody"])
+def test_a_finding_names_file_and_line(name: str) -> None:
+    (finding,) = verify(target_of(HOLES[name].app(), "the app")).findings
+    file, _, line = finding.where.rpartition(":")
+    assert HERE.name in file
+    assert "Preflight(" in HERE.read_text(encoding="utf-8").splitlines()[int(line) - 1]
+
+
+def exact(origin: str, environ: Any) -> bool:
+    return origin in {PAGE, "https://shop.example.com"}
+
+
+def of_own_domain(origin: str, environ: Any) -> bool:
+    return origin == "https://example.com" or (origin.startswith("https://") and origin.endswith(".example.com"))
+
+
+CLEAN: dict[str, Callable[[], Any]] = {
+    "one-origin": app_with,
+    "subdomains-without-cookies": lambda: app_with(allow_origins=["https://*.example.com"]),
+    "cookies": lambda: app_with(allow_credentials=True),
+    "public": lambda: app_with(allow_origins="*"),
+    "callable": lambda: checked_by(exact),
+    "callable-for-subdomains": lambda: checked_by(of_own_domain),
+    "middleware": lambda: PreflightMiddleware(lambda environ, start: [], Policy(allow_origins=[PAGE])),
+    "paths": lambda: PreflightMiddleware(lambda environ, start: [], by_path({"/a": Policy(allow_origins=[PAGE])})),
+    "policy": lambda: Policy(allow_origins=[PAGE]),
+    "example": example.create_app,
+}
+
+
+@pytest.mark.parametrize("make", CLEAN.values(), ids=CLEAN)
+def test_nothing_is_found_in_an_app_without_holes(make: Callable[[], Any]) -> None:
+    found = verify(target_of(make(), "the app"))
+    assert found.findings == []
+    assert found.views > 0
+
+
+def test_localhost_is_no_risk_in_debug_mode() -> None:
+    app = app_with(allow_origins=["http://localhost:3000"])
+    app.debug = True
+    assert verify(target_of(app, "the app")).findings == []
+
+
+def test_problems_are_findings() -> None:
+    app = app_with(allow_credentials=True)
+    app.add_url_rule("/x", "x", cors_route(allow_origins="*")(lambda: ""))
+    with pytest.raises(PolicyError) as raised:
+        target_of(app, "the app")
+    (finding,) = problem_findings(raised.value)
+    assert (finding.level, finding.help) == ("error", f"docs/problems.md#{finding.id}")
+    assert HERE.name in finding.where
+
+
+@pytest.mark.parametrize(
+    ("allowed", "hosts"),
+    [
+        (prefix, ["app.example.com"]),
+        (unanchored, ["app.example.com"]),
+        (exact, ["shop.example.com", "app.example.com"]),
+        (closing_over("a.example"), ["a.example"]),
+        (everybody, []),
+        (print, []),
+    ],
+)
+def test_hosts_in_a_callable(allowed: Any, hosts: list[str]) -> None:
+    assert hosts_in(allowed) == hosts
+
+
+def test_near_misses_are_other_origins() -> None:
+    misses = [*near_misses("https://app.example.com:8443")]
+    assert "https://app.example.com:8443" not in misses
+    assert len(set(misses)) == len(misses) > 20
+    assert [*near_misses("null")] == []
+
+
+def test_each_id_has_a_section_in_the_docs() -> None:
+    page = (HERE.parent.parent / "docs" / "commands" / "verify.md").read_text(encoding="utf-8")
+    ids = {hole.id for hole in HOLES.values()} | {"variable-not-read", "variable-replaced"}
+    assert set(re.findall(r"^### ([a-z-]+)$", page, re.MULTILINE)) == ids
