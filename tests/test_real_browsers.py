@@ -420,7 +420,7 @@ COLUMNS = ("the standard", *map(str, ENGINES))
 def documented() -> dict[str, dict[str, str]]:
     """The first table of ``docs/engines.md``: by case, what each column says."""
     text = (ROOT / "docs" / "engines.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(?!cookie-)([a-z-]+)` \|[^|]*\|(.*)\|$", text, re.MULTILINE)
+    rows = re.findall(r"^\| `(?!cookie-|request-)([a-z-]+)` \|[^|]*\|(.*)\|$", text, re.MULTILINE)
     return {name: dict(zip(COLUMNS, (cell.strip() for cell in cells.split("|")), strict=True)) for name, cells in rows}
 
 
