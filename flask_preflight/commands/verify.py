@@ -172,18 +172,20 @@ def _other_libraries(target: FlaskTarget) -> Iterator[Finding]:
     def without_preflight(environ: Any, start_response: Any) -> Any:
         return Flask.wsgi_app(target.flask, environ, start_response)
 
-    inner = headers_of_others(without_preflight, url)
-    if inner:
-        text = (
-            f"Something inside the app sets CORS headers, too ({inner[0]}): another CORS library, or an after_request"
-            " function. Preflight replaces them. Remove it"
-        )
-        yield Finding("second-cors-library", "warning", target.flask.import_name, text)
-    outer = headers_of_others(target, url) if not inner else []
-    policy = target.table.app_wide
-    if outer and not policy.allows_any_origin:
-        text = f"Middleware around the app sets CORS headers, too ({outer[0]}). Remove it"
-        yield Finding("second-cors-library", "warning", target.flask.import_name, text)
+    # The second contains what `target` sends by the policy alone.
+    for sent, due, text in (
+        (headers_of_others(without_preflight, url), [], "Something inside the app sets CORS headers, too ({})."),
+        (headers_of_others(target.app, url), headers_of_others(target, url), "Middleware around the app sets {}."),
+    ):
+        others = [header for header in sent if header not in due] or sent[len(due) :]
+        if others:
+            advice = (
+                "Remove it: a CORS library, an after_request function, or middleware. Preflight sends these headers."
+            )
+            message = f"{text.format(others[0])} {advice}"
+            page = _page("second-cors-library")
+            yield Finding("second-cors-library", "warning", target.flask.import_name, message, page)
+            return
 
 
 def _exempt_with_headers(target: FlaskTarget, routes: Iterable[Route]) -> Iterator[Finding]:
@@ -193,7 +195,7 @@ def _exempt_with_headers(target: FlaskTarget, routes: Iterable[Route]) -> Iterat
             sent = _preflight_headers(target, route)
             if sent:
                 text = f"{route.endpoint} is exempt, and sends {sent[0]}: check its rules by hand, or use cors_route"
-                yield Finding("exempt-sends-cors", "warning", route.where, text)
+                yield Finding("exempt-sends-cors", "warning", route.where, text, _page("exempt-sends-cors"))
 
 
 def _preflight_headers(target: FlaskTarget, route: Route) -> list[str]:
