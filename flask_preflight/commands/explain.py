@@ -21,7 +21,7 @@ from flask_preflight.commands.targets import (
 )
 from flask_preflight.engine import Decision, Reason, RequestFacts, negotiate
 from flask_preflight.explain import explain
-from flask_preflight.fetch import split_list
+from flask_preflight.fetch import REQUEST_HEADERS, normalize_method, split_list
 from flask_preflight.policy import FIELDS, Policy
 from flask_preflight.problems import PolicyError
 from flask_preflight.wsgi import is_preflight, read_facts
@@ -74,6 +74,7 @@ def explain_request(
     :raises TypeError: if no script could send the request.
     """
     base = target.base_url if isinstance(target, FlaskTarget) else BASE_URL
+    method = normalize_method(method)
     whole = url if "://" in url else f"{base}/{url.removeprefix('/')}"
     browser = Browser(target, origin)
     error = None
@@ -81,22 +82,18 @@ def explain_request(
         browser.fetch(whole, method, [(name, "x") for name in names], "include" if cookies else "omit")
     except CORSError as caught:
         error = caught
-    sent = browser.exchanges[0].preflight if browser.exchanges else False
+    first = browser.exchanges[0] if browser.exchanges else None
+    sent = first is not None and first.preflight
     route = target.route(preflight_environ(whole, method), method)
     if route.policy is None:
         return Explained(route, error, sent, [], [], False, {})
-    environ = _environ(whole, method, origin, names, is_preflight=sent, cookies=cookies)
+    if first is not None and sent:
+        environ = preflight_environ(whole, method, origin, first.request_headers.get(REQUEST_HEADERS, ""))
+    else:
+        environ = make_environ(whole, method, {"Origin": origin, **({"Cookie": "a=b"} if cookies else {})})
     fixes, is_enough = _fixes(target, route, environ) if error else ([], True)
     fields = {field: _where(route, field) for field in FIELDS if _is_set(route, field)}
     return Explained(route, error, sent, [*_checks(target, route, environ)], fixes, is_enough, fields)
-
-
-def _environ(
-    url: str, method: str, origin: str, names: tuple[str, ...], *, is_preflight: bool, cookies: bool
-) -> WSGIEnvironment:
-    if is_preflight:
-        return preflight_environ(url, method, origin, ",".join(sorted(name.lower() for name in names)))
-    return make_environ(url, method, {"Origin": origin, **({"Cookie": "a=b"} if cookies else {})})
 
 
 def _where(route: Route, field: str) -> str:
@@ -158,7 +155,7 @@ def _fixes(target: Target, route: Route, environ: WSGIEnvironment) -> tuple[list
     for _ in range(_MOST_FIXES + 1):
         decision = _decide(target, policy, facts, environ)
         if decision.reason is None:
-            return sentences, True
+            return sentences, bool(sentences)  # without one, something else than the policy refuses
         sentences.append(explain(policy, facts, decision, route.place))
         changes = changes_for(policy, facts, decision.reason)
         try:
