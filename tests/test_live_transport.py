@@ -22,9 +22,11 @@ from hypothesis import strategies as st
 from random_cases import random_case
 from raw_server import SECONDS_OF_PATIENCE, RawServer, Talk, forever, leaving, raw_server, saying, silent
 from real_browsers import serving
+from werkzeug.datastructures import Headers
 
 from flask_preflight import Policy, PreflightMiddleware, __version__
 from flask_preflight.browser import Browser, CORSError, LiveTransport, Step
+from flask_preflight.browser.urls import parse_url
 
 SEED = 2026
 COUNT = 300
@@ -565,6 +567,27 @@ def test_tls_with_a_named_authority(ca_file: Path) -> None:
 
 
 CERTIFICATE = "the certificate of HERE is not valid: "
+
+
+def test_what_is_told_of_a_connection(ca_file: Path) -> None:
+    until = datetime(2100, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+    with raw_server(saying(OK + b"Content-Length: 0\r\n\r\n"), tls_for("127.0.0.1", not_after=until)) as server:
+        url = parse_url(f"https://127.0.0.1:{server.port}/")
+        answer = LiveTransport(url.origin, ca_file=ca_file).send(url, "GET", Headers(), None)
+    assert answer.connection
+    assert answer.connection._replace(seconds=0) == ("TLSv1.3", until.timestamp(), 0)
+    assert answer.connection.seconds > 0
+
+
+@pytest.mark.parametrize(
+    ("talk", "is_connected"), [pytest.param(leaving(), True, id="closing"), pytest.param(None, False, id="nobody")]
+)
+def test_a_connection_without_an_answer(talk: Talk | None, is_connected: bool) -> None:
+    with raw_server(talk or silent) as server:
+        url = parse_url(f"http://127.0.0.1:{server.port if talk else 1}/")
+        answer = LiveTransport(url.origin).send(url, "GET", Headers(), None)
+    assert answer.status == 0
+    assert answer.connection == (("", None, answer.connection.seconds) if is_connected and answer.connection else None)
 
 
 def test_tls_with_an_authority_that_nobody_knows() -> None:

@@ -20,7 +20,7 @@ from werkzeug.datastructures import Headers
 from .arguments import check_names, check_seconds, check_server
 from .http1 import BadAnswer, read_answer
 from .text import shown
-from .transport import Answer
+from .transport import Answer, Connection
 from .urls import HTTP_SCHEMES, URL, checked_origin
 
 if TYPE_CHECKING:
@@ -61,14 +61,17 @@ class LiveTransport:
     def send(self, url: URL, method: str, headers: Headers, body: bytes | None) -> Answer:
         if url.origin not in self._origins:
             return _no_answer(_NOT_NAMED, url)
+        began = monotonic()
         try:
-            with closing(self._connect(url)) as connection:
-                _send_request(connection, url, method, headers, body)
-                return read_answer(io.BufferedReader(connection), method, may_switch="Upgrade" in headers)
-        except (BadAnswer, OSError, ValueError) as error:
+            stream = self._connect(url)
+        except (OSError, ValueError) as error:
             return _no_answer(_failure_of(error), url, error)
+        with closing(stream):
+            tls, certificate_until = stream.describe_tls()
+            answer = _exchange(stream, url, method, headers, body)
+        return answer._replace(connection=Connection(tls, certificate_until, monotonic() - began))
 
-    def _connect(self, url: URL) -> _Connection:
+    def _connect(self, url: URL) -> _TimedSocket:
         began = monotonic()
         until = began + min(self._connect_timeout, self._timeout)
         try:
@@ -77,7 +80,7 @@ class LiveTransport:
                 connected = _start_tls(self._tls[url.origin], connected, url, until)
         except TimeoutError as error:
             raise _ConnectTimeoutError from error
-        return _Connection(connected, began + self._timeout)
+        return _TimedSocket(connected, began + self._timeout)
 
 
 def _live_origin(origin: str) -> str:
@@ -152,12 +155,19 @@ def _left(until: float) -> float:
     return seconds
 
 
-class _Connection(io.RawIOBase):
+class _TimedSocket(io.RawIOBase):
     """A socket that works until a point in time, even if the other side sends or takes a byte now and then."""
 
     def __init__(self, connected: socket.socket, until: float) -> None:
         self._socket = connected
         self._until = until
+
+    def describe_tls(self) -> tuple[str, float | None]:
+        """The version of TLS, and when the certificate ends."""
+        if not isinstance(self._socket, ssl.SSLSocket):
+            return "", None
+        certificate = self._socket.getpeercert() or {}
+        return self._socket.version() or "", ssl.cert_time_to_seconds(str(certificate["notAfter"]))
 
     def readable(self) -> bool:
         return True
@@ -182,9 +192,17 @@ class _Connection(io.RawIOBase):
 # ---------------------------------------------------------------------------------------
 
 
-def _send_request(connection: _Connection, url: URL, method: str, headers: Headers, body: bytes | None) -> None:
+def _exchange(stream: _TimedSocket, url: URL, method: str, headers: Headers, body: bytes | None) -> Answer:
+    try:
+        _send_request(stream, url, method, headers, body)
+        return read_answer(io.BufferedReader(stream), method, may_switch="Upgrade" in headers)
+    except (BadAnswer, OSError, ValueError) as error:
+        return _no_answer(_failure_of(error), url, error)
+
+
+def _send_request(stream: _TimedSocket, url: URL, method: str, headers: Headers, body: bytes | None) -> None:
     request = HTTPConnection(url.host, url.port)
-    request.sock = cast(socket.socket, connection)  # so that it does not connect by itself
+    request.sock = cast(socket.socket, stream)  # so that it does not connect by itself
     request.putrequest(method, url.target, skip_host=True, skip_accept_encoding=True)
     own = [(name, value) for name, value in _own_headers(url, method, body) if name not in headers]
     for name, value in [*own, *headers]:

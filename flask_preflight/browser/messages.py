@@ -396,13 +396,20 @@ def _without_port(authority: str) -> str:
 _CACHE_STATUS = {"cache-status", "cf-cache-status", "x-cache", "x-cache-status", "x-proxy-cache"}
 
 
-def _sender(exchange: Exchange) -> str:
-    """If a cache or a redirect shows who sent the answer, a sentence after a space that says so; else nothing."""
-    headers = exchange.response_headers
+def cache_hit(headers: Headers) -> str:
+    """The header that shows that a cache sent the answer, such as ``"Age: 31"``; else nothing."""
     for name, value in headers:
         is_hit = name.lower() in _CACHE_STATUS and "hit" in value.lower()
         if is_hit or name.lower() == "age":
-            return f" A cache sent it ({shown(name)}: {shown(value)}), which may ignore Vary: Origin."
+            return f"{shown(name)}: {shown(value)}"
+    return ""
+
+
+def _sender(exchange: Exchange) -> str:
+    """If a cache or a redirect shows who sent the answer, a sentence after a space that says so; else nothing."""
+    headers = exchange.response_headers
+    if hit := cache_hit(headers):
+        return f" A cache sent it ({hit}), which may ignore Vary: Origin."
     if exchange.status in words.REDIRECT_STATUSES and "Location" in headers:
         return f" It redirects to {shown(headers['Location'])}, and a redirect needs the header too."
     return ""

@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 __tracebackhide__ = True
 
 
+class Connection(NamedTuple):
+    """How a request reached a live server."""
+
+    tls: str
+    """The version of TLS, as in ``"TLSv1.3"``; empty for plain HTTP."""
+    certificate_until: float | None
+    """When the server's certificate ends, as Unix time; ``None`` for plain HTTP."""
+    seconds: float
+    """From the start of the connection to the last byte of the answer."""
+
+
 class Answer(NamedTuple):
     """What came back for one request."""
 
@@ -40,6 +51,8 @@ class Answer(NamedTuple):
     """What would make something come back, as a sentence; empty if something did."""
     refusal: str = ""
     """Why the server refused by its own account, as "<reason>; <sentence>"; empty if it does not say."""
+    connection: Connection | None = None
+    """The connection to a live server, if one came about."""
 
 
 # A test must end, even if an answer does not. So both transports stop here, with an error.
