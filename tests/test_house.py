@@ -106,6 +106,33 @@ LAYERS = {
         "fetch origin commands/output commands/reports commands/app commands/lock commands/routes",
         "click",
     ),
+    "commands/sections": ("browser/__init__ browser/text commands/output", ""),
+    "commands/asking": (
+        "fetch engine explain browser/records browser/text browser/transport browser/urls browser/__init__ "
+        "commands/output commands/targets",
+        "werkzeug",
+    ),
+    "commands/replay": ("fetch browser/urls commands/output commands/asking", "werkzeug"),
+    "commands/others": (
+        "fetch origin browser/text browser/sites browser/transport browser/messages browser/vary browser/__init__ "
+        "commands/output commands/near_misses commands/sections commands/asking",
+        "werkzeug",
+    ),
+    "commands/live_checks": (
+        "fetch explain browser/text browser/urls browser/transport browser/checks browser/__init__ commands/output "
+        "commands/targets commands/sections commands/asking commands/others",
+        "",
+    ),
+    "commands/drift": (
+        "fetch origin policy explain browser/urls browser/transport browser/records browser/checks browser/__init__ "
+        "commands/output commands/samples commands/near_misses commands/targets commands/sections commands/asking",
+        "werkzeug",
+    ),
+    "commands/probe": (
+        "commands/output commands/reports commands/targets commands/app commands/sections commands/asking "
+        "commands/replay commands/live_checks commands/drift",
+        "click flask",
+    ),
     "__main__": ("commands/__init__ commands/app", "click"),
     "pytest_plugin": ("browser/__init__", "pytest"),
     # The public names, each imported when it is used.
