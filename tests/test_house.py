@@ -106,31 +106,33 @@ LAYERS = {
         "fetch origin commands/output commands/reports commands/app commands/lock commands/routes",
         "click",
     ),
-    "commands/sections": ("browser/__init__ browser/text commands/output", ""),
-    "commands/asking": (
+    "commands/live/sections": ("browser/__init__ browser/text commands/output", ""),
+    "commands/live/__init__": ("", ""),
+    "commands/live/asking": (
         "fetch engine explain browser/records browser/text browser/transport browser/urls browser/__init__ "
         "commands/output commands/targets",
         "werkzeug",
     ),
-    "commands/replay": ("fetch browser/urls commands/output commands/asking", "werkzeug"),
-    "commands/others": (
+    "commands/live/replay": ("fetch browser/urls commands/output commands/live/asking", "werkzeug"),
+    "commands/live/others": (
         "fetch origin browser/text browser/sites browser/transport browser/messages browser/vary browser/__init__ "
-        "commands/output commands/near_misses commands/sections commands/asking",
+        "commands/output commands/near_misses commands/live/sections commands/live/asking",
         "werkzeug",
     ),
-    "commands/live_checks": (
+    "commands/live/checks": (
         "fetch explain browser/text browser/urls browser/transport browser/checks browser/__init__ commands/output "
-        "commands/targets commands/sections commands/asking commands/others",
+        "commands/targets commands/live/sections commands/live/asking commands/live/others",
         "",
     ),
-    "commands/drift": (
+    "commands/live/drift": (
         "fetch origin policy explain browser/urls browser/transport browser/records browser/checks browser/__init__ "
-        "commands/output commands/samples commands/near_misses commands/targets commands/sections commands/asking",
+        "commands/output commands/samples commands/near_misses commands/targets commands/live/sections "
+        "commands/live/asking",
         "werkzeug",
     ),
     "commands/probe": (
-        "commands/output commands/reports commands/targets commands/app commands/sections commands/asking "
-        "commands/replay commands/live_checks commands/drift",
+        "commands/output commands/reports commands/targets commands/app commands/live/sections commands/live/asking "
+        "commands/live/replay commands/live/checks commands/live/drift",
         "click flask",
     ),
     "__main__": ("commands/__init__ commands/app", "click"),

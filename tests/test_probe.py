@@ -40,11 +40,12 @@ from flask_preflight.__main__ import commands as module_commands
 from flask_preflight.browser import Browser, Step
 from flask_preflight.browser.transport import Answer, Connection
 from flask_preflight.browser.urls import URL, parse_url
-from flask_preflight.commands import asking, drift, preflight
-from flask_preflight.commands.asking import LiveServer, Question, ask_as_page
-from flask_preflight.commands.live_checks import probe
+from flask_preflight.commands import preflight
+from flask_preflight.commands.live import asking, drift
+from flask_preflight.commands.live.asking import LiveServer, Question, ask_as_page
+from flask_preflight.commands.live.checks import probe
+from flask_preflight.commands.live.sections import FINDINGS
 from flask_preflight.commands.probe import text_of
-from flask_preflight.commands.sections import FINDINGS
 from flask_preflight.paths import PathPolicies
 
 if TYPE_CHECKING:

@@ -124,7 +124,7 @@ def read_lock(file: Path) -> Locked:
         raise CannotRun(f"{file} is damaged: {error}. Write it again: flask preflight routes --lock {file}") from error
 
 
-_KINDS: Final[dict[str, type | tuple[type, ...]]] = {
+_KINDS: Final[dict[str, type]] = {
     **dict.fromkeys(("origins", "headers", "expose"), list),
     **dict.fromkeys(("preflight", "credentials", "timing", "exempt"), bool),
     "callable": str,
@@ -136,11 +136,13 @@ def _read_facts(document: Any) -> Facts:
     if not isinstance(document, dict):
         raise TypeError(f"{document!r} is no policy")
     for name, value in document.items():
-        kind = _KINDS.get(name)
-        is_right = kind is not None and isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
-        if not is_right or (kind is list and not all(isinstance(item, str) for item in value)):
+        if type(value) is not _KINDS.get(name) or (isinstance(value, list) and not _are_strings(value)):
             raise ValueError(f"{name!r} is {value!r}")
     values: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value for name, value in document.items()
     }
     return Facts(**values)
+
+
+def _are_strings(values: list[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)

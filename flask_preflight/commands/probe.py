@@ -10,13 +10,13 @@ import click
 from flask.cli import ScriptInfo
 
 from flask_preflight.commands.app import NAME_KEY, find_target
-from flask_preflight.commands.asking import LiveServer, Question, Sent, live_transport, question_of, target_url
-from flask_preflight.commands.drift import drift
-from flask_preflight.commands.live_checks import probe
+from flask_preflight.commands.live.asking import LiveServer, Question, Sent, live_transport, question_of, target_url
+from flask_preflight.commands.live.checks import probe
+from flask_preflight.commands.live.drift import drift
+from flask_preflight.commands.live.replay import curl_command, write_har
+from flask_preflight.commands.live.sections import Section, is_problem
 from flask_preflight.commands.output import CannotRun, Finding, echo_json, format_option, plural, style, wrap
-from flask_preflight.commands.replay import curl_command, write_har
 from flask_preflight.commands.reports import echo_findings
-from flask_preflight.commands.sections import Section, is_problem
 from flask_preflight.commands.targets import Target
 
 _INDENT: Final = 13

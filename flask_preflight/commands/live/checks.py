@@ -16,7 +16,7 @@ from flask_preflight.browser.checks import max_age
 from flask_preflight.browser.text import shown
 from flask_preflight.browser.transport import Answer
 from flask_preflight.browser.urls import parse_url
-from flask_preflight.commands.asking import (
+from flask_preflight.commands.live.asking import (
     LiveServer,
     Outcome,
     Probe,
@@ -26,9 +26,9 @@ from flask_preflight.commands.asking import (
     allows_cookies,
     ask_as_page,
 )
-from flask_preflight.commands.others import cache, stranger
+from flask_preflight.commands.live.others import cache, stranger
+from flask_preflight.commands.live.sections import Section, finding, finding_of
 from flask_preflight.commands.output import CannotRun, Finding
-from flask_preflight.commands.sections import Section, finding, finding_of
 from flask_preflight.commands.targets import Target, make_environ
 from flask_preflight.explain import describe_error
 

@@ -17,11 +17,11 @@ from flask_preflight.browser.checks import max_age, preflight_check
 from flask_preflight.browser.records import Page, Request
 from flask_preflight.browser.transport import Answer, Transport, WSGITransport
 from flask_preflight.browser.urls import URL, parse_url
-from flask_preflight.commands.asking import LiveServer, Question, ask_preflight
+from flask_preflight.commands.live.asking import LiveServer, Question, ask_preflight
+from flask_preflight.commands.live.sections import Section, finding
 from flask_preflight.commands.near_misses import STRANGER, near_misses
 from flask_preflight.commands.output import CannotRun, Finding
 from flask_preflight.commands.samples import sample_origin
-from flask_preflight.commands.sections import Section, finding
 from flask_preflight.commands.targets import ANY_METHOD, BASE_URL, Route, Target
 from flask_preflight.explain import describe_error
 from flask_preflight.origin import Origins

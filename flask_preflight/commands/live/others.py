@@ -16,10 +16,17 @@ from flask_preflight.browser.sites import same_site
 from flask_preflight.browser.text import shown
 from flask_preflight.browser.transport import Answer, Transport, WSGITransport
 from flask_preflight.browser.vary import AllowedOrigins
-from flask_preflight.commands.asking import Probe, Question, allow_origin, allows_cookies, ask_itself, ask_preflight
+from flask_preflight.commands.live.asking import (
+    Probe,
+    Question,
+    allow_origin,
+    allows_cookies,
+    ask_itself,
+    ask_preflight,
+)
+from flask_preflight.commands.live.sections import Section, finding, is_problem
 from flask_preflight.commands.near_misses import EVERYWHERE, STRANGER, near_misses
 from flask_preflight.commands.output import Finding, Level
-from flask_preflight.commands.sections import Section, finding, is_problem
 from flask_preflight.origin import parse_origin
 
 # ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from werkzeug.datastructures import Headers
 from flask_preflight import __version__
 from flask_preflight import fetch as words
 from flask_preflight.browser.urls import URL
-from flask_preflight.commands.asking import Sent
+from flask_preflight.commands.live.asking import Sent
 from flask_preflight.commands.output import CannotRun
 
 # Of no meaning to CORS. curl sends its own.
