@@ -50,7 +50,10 @@ class PreflightCache:
     # https://fetch.spec.whatwg.org/#concept-cache-match
     def _match(self, request: Request, kind: str, value: str, now: float) -> _CacheEntry | None:
         origin, url, credentials = _cache_key(request)
-        values = [value] if value in words.NON_WILDCARD_REQUEST_HEADERS else [value, words.WILDCARD]
+        # As it is written, the standard lets * of an answer to a request with credentials allow everything to the next
+        # one. No engine does.
+        takes_wildcard = not credentials and value not in words.NON_WILDCARD_REQUEST_HEADERS
+        values = [value, words.WILDCARD] if takes_wildcard else [value]
         for with_credentials in {True, credentials}:
             for candidate in values:
                 entry = self._entries.get(((origin, url, with_credentials), kind, candidate))
