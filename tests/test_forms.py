@@ -75,6 +75,13 @@ FILE = {"f\r\n": ('a"\r\n\n.txt', b"\r\n\0\xff", "text/plain\r\nX-A: 1")}
             id="multipart",
         ),
         pytest.param(
+            {"f": ("a", b"b", "")},
+            MULTIPART,
+            b'--BOUNDARY\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n'
+            b"Content-Type: application/octet-stream\r\n\r\nb\r\n--BOUNDARY--\r\n",
+            id="multipart-file-without-type",
+        ),
+        pytest.param(
             FILE,
             MULTIPART,
             b'--BOUNDARY\r\nContent-Disposition: form-data; name="f%0D%0A"; filename="a%22%0D%0A%0A.txt"\r\n'
