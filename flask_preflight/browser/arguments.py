@@ -17,7 +17,8 @@ def check_app(app: object) -> None:
     """Check an app, or a mapping of origins to apps."""
     for each in app.values() if isinstance(app, Mapping) else [app]:
         if isinstance(each, str):
-            raise TypeError(f"app: {each!r} is no WSGI app; for a live server, write transport=LiveTransport({each!r})")
+            text = _show(each)
+            raise TypeError(f"app: {text} is no WSGI app; for a live server, write transport=LiveTransport({text})")
         if not callable(each):
             is_client = hasattr(each, "application")  # Werkzeug's, and so Flask's
             advice = "is a test client; give the app itself: Browser(app)" if is_client else "is not a WSGI app"
@@ -57,9 +58,9 @@ def check_names(names: Iterable[str]) -> None:
         raise TypeError(f"fetch() has no argument {name!r}; {advice}")
 
 
-def check_url(url: object) -> None:
-    if not isinstance(url, str):
-        raise TypeError(f"url: {_show(url)} is not a string")
+def check_string(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: {_show(value)} is not a string")
 
 
 def check_method(method: object) -> None:
@@ -67,8 +68,7 @@ def check_method(method: object) -> None:
         options = {name: method[name] for name in _OPTIONS if name in method} or {"method": "GET"}
         written = ", ".join(f"{name}={_show(value)}" for name, value in options.items())
         raise TypeError(f"method: {_show(method)} is not a string; write fetch(url, {written})")
-    if not isinstance(method, str):
-        raise TypeError(f"method: {_show(method)} is not a string")
+    check_string("method", method)
 
 
 def read_headers(headers: object) -> list[tuple[str, str]]:

@@ -12,11 +12,11 @@ from secrets import token_bytes
 from typing import Any
 
 from .. import fetch as words
-from .arguments import check_body, check_method, check_url, read_headers
+from .arguments import check_body, check_method, check_string, read_headers
 from .forms import Enctype, FormData, encode_body, encode_query, read_entries
 from .records import Page, Request
 from .referrer import POLICIES, ReferrerPolicy
-from .text import shown
+from .text import scalar, shown
 from .urls import HTTP_SCHEMES, URL, checked_origin, parse_url
 
 __tracebackhide__ = True
@@ -25,7 +25,9 @@ __tracebackhide__ = True
 def page_of(origin: str, page: str, referrer_policy: ReferrerPolicy) -> Page:
     """The page at the URL *page*, which may be relative to *origin*; ``ValueError`` if no browser would have it."""
     if referrer_policy not in POLICIES:
-        raise ValueError(f"referrer_policy: {referrer_policy!r} is not one of {', '.join(map(repr, POLICIES))}")
+        policies = ", ".join(map(repr, POLICIES))
+        raise ValueError(f"referrer_policy: {shown(repr(referrer_policy))} is not one of {policies}")
+    check_string("page", page)
     if checked_origin(origin).partition("://")[0] not in HTTP_SCHEMES:
         if page != "/":
             raise ValueError(f"page: {shown(page)} is not told by a page whose origin is {origin!r}; leave it out")
@@ -131,12 +133,12 @@ _CHOICES = {
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
-        raise TypeError(f"{name}: {value!r} is not one of {', '.join(map(repr, allowed))}")
+        raise TypeError(f"{name}: {shown(repr(value))} is not one of {', '.join(map(repr, allowed))}")
     return value
 
 
 def _page_url(text: str, page: Page) -> URL:
-    check_url(text)
+    check_string("url", text)
     try:
         return parse_url(text, page.url)
     except ValueError as error:
@@ -202,7 +204,7 @@ def _set_body(request: Request, body: bytes | str | None, json: Any) -> None:
         return
     if request.method in ("GET", "HEAD"):
         raise TypeError(f"body: {request.method} cannot have one")
-    request.body = body.encode() if isinstance(body, str) else bytes(body)
+    request.body = scalar(body).encode() if isinstance(body, str) else bytes(body)
     if content_type and not request.has_header("content-type"):
         request.headers.append(("Content-Type", content_type))
 

@@ -111,7 +111,7 @@ def _environ(url: URL, method: str, headers: Headers, body: bytes | None) -> WSG
         environ["CONTENT_LENGTH"] = str(len(body or b""))
     for name in dict.fromkeys(name.lower() for name, _ in headers):
         key = name.upper().replace("-", "_")
-        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = ", ".join(headers.getlist(name))
+        environ[key if name == "content-type" else f"HTTP_{key}"] = ", ".join(headers.getlist(name))
     return environ
 
 
@@ -128,12 +128,11 @@ def _run(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
         return body.write
 
     with suppress(_NotSendable):
-        iterable = app(environ, start_response)
+        chunks = app(environ, start_response)
         try:
-            for chunk in iterable:
-                body.write(chunk)
+            body.write_all(chunks)
         finally:
-            getattr(iterable, "close", _nothing)()
+            getattr(chunks, "close", _nothing)()
     return _answer(heads, body, may_switch="HTTP_UPGRADE" in environ)
 
 
@@ -151,6 +150,13 @@ class _Body:
         self.data = bytearray()
         self.error = ""
         self._size = 0
+
+    def write_all(self, chunks: Any) -> None:
+        if not isinstance(chunks, Iterable):
+            self.error = _NOT_HTTP
+            raise _NotSendable
+        for chunk in chunks:
+            self.write(chunk)
 
     def write(self, chunk: Any) -> None:
         if not isinstance(chunk, bytes):
