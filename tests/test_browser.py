@@ -282,6 +282,7 @@ def test_methods(sent: str, method: str, asked: str | None) -> None:
     [
         pytest.param({"body": b"\xff"}, None, b"\xff", id="bytes"),
         pytest.param({"body": "é"}, "text/plain;charset=UTF-8", "é".encode(), id="text"),
+        pytest.param({"body": "\ud800"}, "text/plain;charset=UTF-8", b"\xef\xbf\xbd", id="lone surrogate"),
         pytest.param({"json": {"a": None}}, "application/json", b'{"a": null}', id="json"),
         pytest.param({"json": 0}, "application/json", b"0", id="falsy json"),
         pytest.param({"body": "a=b", "headers": {"content-type": "x/y"}}, "x/y", b"a=b", id="own type"),
@@ -309,7 +310,7 @@ def test_what_the_app_is_told() -> None:
         start_response("200 OK", [ALLOW])
         return []
 
-    headers = [("X-A", "1"), ("x-a", "2"), ("Range", "bytes=0-1")]
+    headers = [("X-A", "1"), ("x-a", "2"), ("Range", "bytes=0-1"), ("Content_Type", "x/y")]
     Browser(app, "https://[::1]:8443").fetch("/a%20b/é?q=é#f", headers=headers)
     told = {key: value for key, value in seen.items() if not key.startswith("wsgi.")}
     assert told == {
@@ -326,6 +327,7 @@ def test_what_the_app_is_told() -> None:
         "HTTP_HOST": "[::1]:8443",
         "HTTP_X_A": "1, 2",
         "HTTP_RANGE": "bytes=0-1",
+        "HTTP_CONTENT_TYPE": "x/y",
         "HTTP_ACCEPT": "*/*",
         "HTTP_REFERER": "https://[::1]:8443/",
         "HTTP_SEC_FETCH_DEST": "empty",
@@ -649,6 +651,14 @@ def test_a_failure_clears_what_is_cached_for_the_url() -> None:
     assert [url for url in paths(browser) if "OPTIONS" in url] == [f"OPTIONS {API}/{path}" for path in "aba"]
 
 
+def test_the_cache_is_bounded() -> None:
+    names = ["".join(letters) for letters in itertools.product("abcdefghijklmnopqrstuvwxyz012345678", repeat=3)]
+    browser = caching(Methods="PUT", Headers=",".join(names))
+    for path in ("first", "second", "first"):
+        browser.fetch(f"{API}/{path}", "PUT")
+    assert preflights(browser) == 2 + 1
+
+
 def test_a_renewed_entry_counts_from_when_it_was_stored() -> None:
     answers = {"seconds": "10"}
 
@@ -921,7 +931,10 @@ def test_no_hang_and_no_exception_but_corserror(header: str, lines: list[str]) -
         pytest.param("200 OK", [(1, "1")], [], id="name of int"),
         pytest.param("200 OK", [("X-A",)], [], id="no pair"),
         pytest.param("200 OK", [5], [], id="no tuple"),
-        pytest.param("200 OK", [], ["text"], id="body of text"),
+        pytest.param("200 OK", [], ["text"], id="chunk of text"),
+        pytest.param("200 OK", [], "text", id="body of text"),
+        pytest.param("200 OK", [], b"1", id="body of bytes, which is one of integers"),
+        pytest.param("200 OK", [], None, id="no body"),
         pytest.param("OK", [], [], id="no status"),
         pytest.param("099 No", [], [], id="status 99"),
         pytest.param("101 Switching", [], [], id="status 101"),

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 from .. import fetch as words
 from .records import Request
 from .urls import URL
+
+# The standard has no limit, and one answer can name tens of thousands of headers. To ask again is never wrong.
+_MOST_ENTRIES: Final = 2**16
 
 _CacheKey = tuple[str, URL, bool]  # origin, URL, with credentials
 
@@ -41,6 +46,8 @@ class PreflightCache:
                 entry.max_age = max_age  # and not `stored`: the standard counts from "storing the entry"
             else:
                 self._entries[key, kind, value] = _CacheEntry(now, max_age)
+        for oldest in list(islice(self._entries, max(0, len(self._entries) - _MOST_ENTRIES))):
+            del self._entries[oldest]
 
     # https://fetch.spec.whatwg.org/#concept-cache-clear
     def clear(self, request: Request) -> None:
