@@ -8,9 +8,10 @@
 This is the client half of the CORS protocol, written from the standards alone. It knows nothing of this
 package's policies: any WSGI app can stand behind it, or, with :class:`LiveTransport`, any HTTP server.
 
-Not modelled: every cache but that of preflights, content codings, blocked
-ports, service workers, HTTP authentication by the browser, and what engines do to third-party cookies beyond
-RFC 6265bis. Bodies are read to their end.
+Not modelled: every cache but that of preflights, content codings, blocked ports, HSTS, Local Network Access, CORP, COEP
+and CSP, service workers, EventSource, keepalive, streams and abort, HTTP authentication by the browser, and what
+engines do to third-party cookies beyond RFC 6265bis. Bodies are read to their end. "What it does not do" in
+``docs/testing.md`` has the list.
 """
 
 # The rules of this folder:
