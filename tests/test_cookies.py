@@ -447,6 +447,8 @@ LOCAL = "http://localhost:5000/"
         # paths
         pytest.param(SITE + "a/b", "a=1", SITE + "a/c", "a=1", id="default path"),
         pytest.param(SITE + "a/b", "a=1", SITE + "b", "", id="outside of it"),
+        pytest.param(SITE + "c/../a/b", "a=1", SITE + "a/%2e/c", "a=1", id="dot segments are gone before"),
+        pytest.param(SITE + "a/b", "a=1", SITE + "a/../b", "", id="and lead outside"),
         pytest.param(SITE + "a/b?x/y", "a=1", SITE + "a?x", "a=1", id="a query is no path"),
         pytest.param(SITE + "a/b", "a=1; Path=/", SITE, "a=1", id="path"),
         pytest.param(SITE, "a=1; Path=/a", SITE + "a/b", "a=1", id="path elsewhere"),

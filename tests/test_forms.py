@@ -281,6 +281,17 @@ def test_a_redirect_from_post_to_get_is_a_safe_navigation() -> None:
     assert answer.url == f"{API}/thanks"
 
 
+@pytest.mark.parametrize("same_site", ["Strict", "Lax", "None"])
+def test_a_redirect_on_the_way_may_set_cookies_of_its_own_site(same_site: str) -> None:
+    line = ("Set-Cookie", f"a=b; Secure; Path=/; SameSite={same_site}")
+    browser = Browser(
+        redirecting({f"{API}/": (303, [line, ("Location", "/b")]), f"{API}/b": (303, [("Location", PAGE)])})
+    )
+    browser.submit(f"{API}/", {})
+    cookies = [exchange.request_headers.get("Cookie") for exchange in browser.exchanges]
+    assert cookies == [None, None if same_site == "Strict" else "a=b", None]
+
+
 # --- arguments ------------------------------------------------------------------------
 
 
