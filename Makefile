@@ -14,9 +14,12 @@ apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -q
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
 
-# A part of the tests can't cover the whole, so with ARGS the coverage is only shown.
+# One worker for each processor, and each file of tests in one worker. The workers are measured, and not the programs that
+# tests start (tests/conftest.py). A part of the tests can't cover the whole, so with ARGS the coverage is only shown.
 test: .venv/test browsers nginx wrk
-	$(bin)/coverage run -m pytest $(ARGS)
+	$(bin)/coverage erase
+	COVERAGE_PROCESS_START=pyproject.toml $(bin)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	$(bin)/coverage combine --quiet
 	$(bin)/coverage report $(if $(strip $(ARGS)),--fail-under=0)
 
 lint: .venv/test .venv/lint

@@ -195,6 +195,13 @@ def cached(name: str, expected: str, *lines: tuple[str, str], then: Fetch | None
     return Case(name, (put, then or put), answers, expected=("200 [OPTIONS PUT]", expected))
 
 
+def cached_with_credentials(name: str, expected: str, first: Fetch, then: Fetch, *lines: tuple[str, str]) -> Case:
+    """Two requests with credentials."""
+    answers = {"preflight": Answer(204, (ORIGIN, CREDENTIALS, *lines)), "actual": Answer(200, (ORIGIN, CREDENTIALS))}
+    fetches = (replace(first, credentials="include"), replace(then, credentials="include"))
+    return Case(name, fetches, answers, expected=(f"200 [OPTIONS {first.method}]", expected))
+
+
 def redirected(name: str, expected: str, fetch: Fetch, status: int, location: str, *goal: tuple[str, str]) -> Case:
     """A redirect that itself is as permissive as can be, *goal* being the headers behind it."""
     granted = (ORIGIN, CREDENTIALS, methods("PUT"), names("x-a,authorization"))
@@ -328,6 +335,17 @@ MEASURED = [
     cached("max_age_0", "200 [OPTIONS PUT]", max_age("0")),
     cached("max_age_600_other_header", "fails [OPTIONS]", max_age("600"), then=Fetch("PUT", X_A)),
     cached("max_age_600_other_fragment", "200 [OPTIONS PUT]", max_age("600"), then=Fetch("PUT", fragment="#a")),
+    cached_with_credentials(
+        "cached_star_covers_no_method", "fails [OPTIONS]", PUT, Fetch("DELETE"), methods("PUT, *"), max_age("600")
+    ),
+    cached_with_credentials(
+        "cached_star_covers_no_header",
+        "fails [OPTIONS]",
+        Fetch(headers=X_A),
+        Fetch(headers=(("X-B", "1"),)),
+        names("X-A, *"),
+        max_age("600"),
+    ),
     simple("expose_none", "200 sees content-language [GET]", ORIGIN, *EXPOSABLE),
     simple("expose_one", "200 sees content-language+x-total [GET]", ORIGIN, *EXPOSABLE, expose("X-Total")),
     simple("expose_star", "200 sees content-language+x-other+x-total [GET]", ORIGIN, *EXPOSABLE, expose("*")),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
+
+# `make test` has coverage start in the workers. In the programs that tests start, it would only cost time.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("COVERAGE_PROCESS_START", None)
 
 # No deadlines: how long an example takes says more about the machine than about the code.
 settings.register_profile("quick", deadline=None, max_examples=50)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -212,10 +212,21 @@ def test_every_kind_of_bytes_is_a_body(body: Any) -> None:
     assert seen == [b"a"]
 
 
-def test_long_values_are_cut_short() -> None:
-    with pytest.raises(TypeError) as caught:
-        Browser(app).fetch(URL, body=cast(Any, ["a"] * 100_000))
-    assert len(str(caught.value)) < 600
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(lambda text: Browser(app).fetch(URL, body=cast(Any, [text])), id="body"),
+        pytest.param(lambda text: Browser(app).fetch(URL, mode=text), id="mode"),
+        pytest.param(lambda text: Browser(app).submit(URL, enctype=text), id="enctype"),
+        pytest.param(lambda text: Browser(text), id="app"),
+        pytest.param(lambda text: Browser(app, referrer_policy=text), id="policy"),
+    ],
+)
+def test_long_values_are_cut_short(call: Callable[[Any], object]) -> None:
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call("\xe9" * 100_000)
+    assert len(str(caught.value)) < 2000
+    assert str(caught.value).isascii()
 
 
 @pytest.mark.parametrize(
@@ -298,6 +309,8 @@ TRANSPORT = "is not a transport; write transport=LiveTransport"
         pytest.param(
             {"app": app, "max_age_limit": "600"}, "max_age_limit: '600' is not a number of seconds", id="text-as-limit"
         ),
+        pytest.param({"app": app, "page": ["/"]}, "page: ['/'] is not a string", id="list-as-page"),
+        pytest.param({"app": app, "page": None, "origin": "null"}, "page: None is not a string", id="no-page-of-null"),
     ],
 )
 def test_arguments_of_browser(arguments: Any, message: str) -> None:

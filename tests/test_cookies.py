@@ -447,6 +447,8 @@ LOCAL = "http://localhost:5000/"
         # paths
         pytest.param(SITE + "a/b", "a=1", SITE + "a/c", "a=1", id="default path"),
         pytest.param(SITE + "a/b", "a=1", SITE + "b", "", id="outside of it"),
+        pytest.param(SITE + "c/../a/b", "a=1", SITE + "a/%2e/c", "a=1", id="dot segments are gone before"),
+        pytest.param(SITE + "a/b", "a=1", SITE + "a/../b", "", id="and lead outside"),
         pytest.param(SITE + "a/b?x/y", "a=1", SITE + "a?x", "a=1", id="a query is no path"),
         pytest.param(SITE + "a/b", "a=1; Path=/", SITE, "a=1", id="path"),
         pytest.param(SITE, "a=1; Path=/a", SITE + "a/b", "a=1", id="path elsewhere"),
@@ -703,14 +705,14 @@ def test_laws_of_the_jar(answers: list[tuple[str, str]]) -> None:
 @pytest.mark.parametrize(
     "lines",
     [
-        pytest.param(["a=1; Max-Age=" + "9" * 1_000_000], id="digits"),
-        pytest.param(["a=1" + ";" * 1_000_000], id="attributes"),
-        pytest.param(["a=1; Expires=" + "1 " * 500_000], id="date"),
-        pytest.param(["a=1" + "; Expires=" + "1 " * 500] * 500, id="dates"),
-        pytest.param(["a=" + "x" * 1_000_000], id="value"),
-        pytest.param(["a" + " " * 1_000_000 + "=1"], id="white space"),
-        pytest.param([f"a{number}=1" for number in range(20_000)], id="cookies"),
-        pytest.param([f"a=1; Path=/{number}" for number in range(20_000)], id="paths"),
+        pytest.param(["a=1; Max-Age=" + "9" * 250_000], id="digits"),
+        pytest.param(["a=1" + ";" * 250_000], id="attributes"),
+        pytest.param(["a=1; Expires=" + "1 " * 125_000], id="date"),
+        pytest.param(["a=1" + "; Expires=" + "1 " * 500] * 240, id="dates"),
+        pytest.param(["a=" + "x" * 250_000], id="value"),
+        pytest.param(["a" + " " * 250_000 + "=1"], id="white space"),
+        pytest.param([f"a{number}=1" for number in range(10_000)], id="cookies"),
+        pytest.param([f"a=1; Path=/{number}" for number in range(8_000)], id="paths"),
     ],
 )
 def test_large_answers(lines: list[str]) -> None:

@@ -75,6 +75,13 @@ FILE = {"f\r\n": ('a"\r\n\n.txt', b"\r\n\0\xff", "text/plain\r\nX-A: 1")}
             id="multipart",
         ),
         pytest.param(
+            {"f": ("a", b"b", "")},
+            MULTIPART,
+            b'--BOUNDARY\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n'
+            b"Content-Type: application/octet-stream\r\n\r\nb\r\n--BOUNDARY--\r\n",
+            id="multipart-file-without-type",
+        ),
+        pytest.param(
             FILE,
             MULTIPART,
             b'--BOUNDARY\r\nContent-Disposition: form-data; name="f%0D%0A"; filename="a%22%0D%0A%0A.txt"\r\n'
@@ -273,6 +280,17 @@ def test_a_redirect_from_post_to_get_is_a_safe_navigation() -> None:
     answer = browser.submit(f"{API}/pay", {})
     assert [exchange.request_headers.get("Cookie") for exchange in browser.exchanges[1:]] == [None, "a=b"]
     assert answer.url == f"{API}/thanks"
+
+
+@pytest.mark.parametrize("same_site", ["Strict", "Lax", "None"])
+def test_a_redirect_on_the_way_may_set_cookies_of_its_own_site(same_site: str) -> None:
+    line = ("Set-Cookie", f"a=b; Secure; Path=/; SameSite={same_site}")
+    browser = Browser(
+        redirecting({f"{API}/": (303, [line, ("Location", "/b")]), f"{API}/b": (303, [("Location", PAGE)])})
+    )
+    browser.submit(f"{API}/", {})
+    cookies = [exchange.request_headers.get("Cookie") for exchange in browser.exchanges]
+    assert cookies == [None, None if same_site == "Strict" else "a=b", None]
 
 
 # --- arguments ------------------------------------------------------------------------

@@ -127,11 +127,12 @@ def test_a_script_may_set_its_own_user_agent() -> None:
     assert re.findall("User-Agent: .*", server.heads[0]) == ["User-Agent: mine\r"]
 
 
-def test_names_below_localhost_are_loopback() -> None:
+@pytest.mark.parametrize("host", ["localhost", "localhost.", "app.localhost", "app.localhost."])
+def test_names_of_loopback_are_not_looked_up(host: str) -> None:
     with raw_server(saying(b"HTTP/1.1 204 No\r\n\r\n")) as server:
-        origin = f"http://app.localhost:{server.port}"
+        origin = f"http://{host}:{server.port}"
         assert Browser(origin=origin, transport=LiveTransport(origin)).fetch("/").status == 204
-    assert f"Host: app.localhost:{server.port}\r\n" in server.heads[0]
+    assert f"Host: {host}:{server.port}\r\n" in server.heads[0]
 
 
 # ---------------------------------------------------------------------------------------
@@ -350,6 +351,12 @@ CHECK_SERVER = "Start the server there. Check scheme, host and port."
         pytest.param("http://localhost:{port}", "nobody listens at HERE.", CHECK_SERVER, id="refused-by-all-addresses"),
         pytest.param(
             "http://nowhere.invalid", "the name nowhere.invalid has no address.", "Check the name.", id="no-address"
+        ),
+        pytest.param(
+            f"http://{'a' * 64}.com",
+            f"{'a' * 64}.com is no name that can be looked up.",
+            "Check the name.",
+            id="label-too-long",
         ),
         pytest.param(
             "http://255.255.255.255", "no connection to HERE: Network is unreachable.", CHECK_SERVER, id="broadcast"
@@ -612,6 +619,33 @@ def test_tls_with_an_authority_that_nobody_knows() -> None:
 )
 def test_tls_with_a_wrong_certificate(tls: ssl.SSLContext, why: str, ca_file: Path) -> None:
     assert texts(failure(silent, tls=tls, scheme="https", ca_file=ca_file))[0].startswith(why)
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "is_valid"),
+    [
+        ("localhost", "localhost", True),
+        ("localhost.", "localhost", True),
+        ("app.localhost", "app.localhost", True),
+        ("app.localhost", "localhost", False),
+    ],
+)
+def test_tls_asks_for_the_name_in_the_url(host: str, name: str, is_valid: bool, ca_file: Path) -> None:
+    with raw_server(saying(b"HTTP/1.1 204 No\r\n\r\n"), tls_for(name)) as server:
+        origin = f"https://{host}:{server.port}"
+        browser = Browser(origin=origin, transport=LiveTransport(origin, ca_file=ca_file))
+        if is_valid:
+            assert browser.fetch("/").status == 204
+        else:
+            with pytest.raises(CORSError) as caught:
+                browser.fetch("/")
+            assert texts(caught.value)[0].startswith(CERTIFICATE + "Hostname mismatch")
+
+
+def test_tls_that_a_server_breaks_off_while_it_should_read(ca_file: Path) -> None:
+    with raw_server(reset, tls_for("127.0.0.1")) as server, pytest.raises(CORSError) as caught:
+        browser_at(server, scheme="https", ca_file=ca_file).fetch("/", "POST", body=b"a" * 5_000_000)
+    assert texts(caught.value)[1] == "See what the server sends: curl -i HERE"
 
 
 def test_tls_where_plain_http_is_spoken() -> None:

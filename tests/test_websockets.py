@@ -107,6 +107,22 @@ def test_cookies_go_with_it(same_site: str, url: str, cookie: str | None) -> Non
     assert browser.open_websocket(url).request_headers.get("Cookie") == cookie
 
 
+@pytest.mark.parametrize(
+    ("same_site", "url", "cookie"),
+    [
+        ("None", "https://backend.com/", "a=b"),
+        ("Lax", "https://backend.com/", None),
+        ("Strict", "https://api.frontend.com/", "a=b"),
+    ],
+)
+@pytest.mark.parametrize("status", ["101 Switching Protocols", "403 Forbidden"])
+def test_an_answer_sets_cookies(same_site: str, url: str, cookie: str | None, status: str) -> None:
+    browser = Browser(answering([("Set-Cookie", f"a=b; Secure; SameSite={same_site}")], status=status))
+    browser.open_websocket(url.replace("https", "wss"))
+    browser.open_websocket(url.replace("https", "wss"))
+    assert browser.exchanges[-1].request_headers.get("Cookie") == cookie
+
+
 def test_a_redirect_is_not_followed() -> None:
     browser = Browser(redirecting({f"{API}/socket": (302, [("Location", "/login")])}))
     assert browser.open_websocket(SOCKET).status == 302

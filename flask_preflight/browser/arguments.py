@@ -19,7 +19,8 @@ def check_app(app: object) -> None:
     """Check an app, or a mapping of origins to apps."""
     for each in app.values() if isinstance(app, Mapping) else [app]:
         if isinstance(each, str):
-            raise TypeError(f"app: {each!r} is no WSGI app; for a live server, write transport=LiveTransport({each!r})")
+            text = _show(each)
+            raise TypeError(f"app: {text} is no WSGI app; for a live server, write transport=LiveTransport({text})")
         if not callable(each):
             raise TypeError(f"app: {_show(each)} {_advise_app(each)}")
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
+from typing import Final
 
 from .. import fetch as words
 from .records import Request
 from .urls import URL
+
+# The standard has no limit, and one answer can name tens of thousands of headers. To ask again is never wrong.
+_MOST_ENTRIES: Final = 2**16
 
 _CacheKey = tuple[str, URL, bool]  # origin, URL, with credentials
 
@@ -24,10 +29,11 @@ class PreflightCache:
     # https://fetch.spec.whatwg.org/#http-fetch, the two conditions for a preflight
     def lacks(self, request: Request, now: float) -> bool:
         """Whether a preflight is due."""
+        key = _cache_key(request)
         is_asked_for = request.use_cors_preflight or request.method not in words.SAFELISTED_METHODS
-        if is_asked_for and not self._match(request, "method", request.method, now):
+        if is_asked_for and not self._match(key, "method", request.method, now):
             return True
-        return any(not self._match(request, "header", name, now) for name in request.unsafe_names())
+        return any(not self._match(key, "header", name, now) for name in request.unsafe_names())
 
     # https://fetch.spec.whatwg.org/#cors-preflight-fetch, from "Let max-age be" on
     def store(self, request: Request, methods: list[str], names: list[str], max_age: int, now: float) -> None:
@@ -37,10 +43,12 @@ class PreflightCache:
         items = [("method", method) for method in methods] + [("header", name.lower()) for name in names]
         key = _cache_key(request)
         for kind, value in dict.fromkeys(items):
-            if entry := self._match(request, kind, value, now):
+            if entry := self._match(key, kind, value, now):
                 entry.max_age = max_age  # and not `stored`: the standard counts from "storing the entry"
             else:
                 self._entries[key, kind, value] = _CacheEntry(now, max_age)
+        for oldest in list(islice(self._entries, max(0, len(self._entries) - _MOST_ENTRIES))):
+            del self._entries[oldest]
 
     # https://fetch.spec.whatwg.org/#concept-cache-clear
     def clear(self, request: Request) -> None:
@@ -48,9 +56,12 @@ class PreflightCache:
         self._entries = {entry: value for entry, value in self._entries.items() if entry[0][:2] != key}
 
     # https://fetch.spec.whatwg.org/#concept-cache-match
-    def _match(self, request: Request, kind: str, value: str, now: float) -> _CacheEntry | None:
-        origin, url, credentials = _cache_key(request)
-        values = [value] if value in words.NON_WILDCARD_REQUEST_HEADERS else [value, words.WILDCARD]
+    def _match(self, key: _CacheKey, kind: str, value: str, now: float) -> _CacheEntry | None:
+        origin, url, credentials = key
+        # As it is written, the standard lets * of an answer to a request with credentials allow everything to the next
+        # one. No engine does.
+        takes_wildcard = not credentials and value not in words.NON_WILDCARD_REQUEST_HEADERS
+        values = [value, words.WILDCARD] if takes_wildcard else [value]
         for with_credentials in {True, credentials}:
             for candidate in values:
                 entry = self._entries.get(((origin, url, with_credentials), kind, candidate))

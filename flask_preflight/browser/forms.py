@@ -8,12 +8,12 @@ from secrets import token_hex
 from typing import Any, Final, Literal, cast
 from urllib.parse import quote_plus
 
-from .text import shown
+from .text import scalar, shown
 
 __tracebackhide__ = True
 
 File = tuple[str, bytes, str]
-"""The name, the content and the type of a file."""
+"""The name, the content and the type of a file; of an empty type, browsers make ``application/octet-stream``."""
 
 FormData = Mapping[str, str | File] | Iterable[tuple[str, str | File]]
 """Names and values; pairs if a name comes twice."""
@@ -84,12 +84,7 @@ _LINE_END: Final = re.compile("\r\n?|\n")
 
 
 def _lines(text: str) -> str:
-    return _LINE_END.sub("\r\n", _scalar(text))
-
-
-# https://infra.spec.whatwg.org/#javascript-string-convert
-def _scalar(text: str) -> str:
-    return re.sub("[\ud800-\udfff]", "\ufffd", text)
+    return _LINE_END.sub("\r\n", scalar(text))
 
 
 # https://html.spec.whatwg.org/multipage/form-control-infrastructure.html#multipart/form-data-encoding-algorithm
@@ -103,8 +98,8 @@ def _part(boundary: str, name: str, value: str | File) -> bytes:
     if isinstance(value, str):
         return f"{head}\r\n\r\n{_lines(value)}\r\n".encode()
     file_name, content, content_type = value
-    one_line = _LINE_END.sub(" ", _scalar(content_type))
-    more = f'; filename="{_escaped(_scalar(file_name))}"\r\nContent-Type: {one_line}\r\n\r\n'
+    one_line = _LINE_END.sub(" ", scalar(content_type)) or "application/octet-stream"
+    more = f'; filename="{_escaped(scalar(file_name))}"\r\nContent-Type: {one_line}\r\n\r\n'
     return f"{head}{more}".encode() + content + b"\r\n"
 
 

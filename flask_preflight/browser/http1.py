@@ -7,17 +7,13 @@ and what follows a malformed line for the body. The headers that get lost would 
 from __future__ import annotations
 
 import re
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 from werkzeug.datastructures import Headers
 
 from .. import fetch as words
 from .text import shown
-from .transport import MOST_BODY, Answer, are_fields
-
-# As Chromium, which allows a little more than the others
-MOST_HEAD: Final = 256 * 1024
-"""The longest head (status line and header fields, those of 1xx responses included) that is read, in bytes."""
+from .transport import MOST_BODY, MOST_HEAD, Answer, are_fields
 
 
 class BadAnswer(Exception):
@@ -27,7 +23,7 @@ class BadAnswer(Exception):
 def read_answer(file: BinaryIO, method: str, *, may_switch: bool = False) -> Answer:
     """Read the answer to a request whose method is *method*. *may_switch*: it asked for another protocol.
 
-    Of *file*, no more is read than :data:`MOST_HEAD` and :data:`~.transport.MOST_BODY` allow. Raises
+    Of *file*, no more is read than :data:`~.transport.MOST_HEAD` and :data:`~.transport.MOST_BODY` allow. Raises
     :class:`BadAnswer`, and what *file* raises.
     """
     stream = _Stream(file, "head", MOST_HEAD)

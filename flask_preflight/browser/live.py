@@ -35,7 +35,8 @@ class LiveTransport:
     *origins*: the servers that may be asked, each as a serialized origin, such as ``"http://localhost:8000"``. A
     request to another one is not sent, whether a script or a redirect leads there. *ca_file*: path of a PEM file with
     the certificates that are trusted instead of the system's. *connect_timeout*: seconds for the connection, with TLS.
-    *timeout*: seconds for a whole request, from the connection to the last byte of the answer.
+    *timeout*: seconds for a whole request, from the connection to the last byte of the answer. Neither includes the
+    look-up of the name: how long that may take is the system's decision.
 
     Each request has a connection of its own. No proxy is used, and nothing is compressed. ``ValueError`` if an argument
     is wrong, ``TypeError`` if no origin is named. Browsers and threads may share it.
@@ -134,7 +135,8 @@ def _connected(url: URL, until: float) -> socket.socket:
 def _start_tls(context: ssl.SSLContext, connected: socket.socket, url: URL, until: float) -> socket.socket:
     try:
         connected.settimeout(_left(until))
-        return context.wrap_socket(connected, server_hostname=_host(url))
+        # https://www.rfc-editor.org/rfc/rfc6066#section-3: the name "without a trailing dot"
+        return context.wrap_socket(connected, server_hostname=url.host.strip("[]").removesuffix("."))
     except BaseException:
         connected.close()
         raise
@@ -144,7 +146,7 @@ def _host(url: URL) -> str:
     """The name to look up, or the address."""
     host = url.host.strip("[]")
     # https://w3c.github.io/webappsec-secure-contexts/#localhost: browsers ask no name server for these.
-    return "localhost" if host.endswith(".localhost") else host
+    return "localhost" if f".{host}".removesuffix(".").endswith(".localhost") else host
 
 
 def _left(until: float) -> float:
@@ -208,7 +210,7 @@ def _send_request(stream: _TimedSocket, url: URL, method: str, headers: Headers,
     for name, value in [*own, *headers]:
         request.putheader(name, value)
     # A server may answer without reading it all, such as with a 413, and close the connection.
-    with suppress(ConnectionError):
+    with suppress(ConnectionError, ssl.SSLEOFError):
         request.endheaders(body)
 
 

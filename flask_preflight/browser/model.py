@@ -151,7 +151,8 @@ class Browser:
         ``wss:``, or relative to the page.
 
         Returns what came back, for the test to look at. Status 101 is a connection; any other is a refusal, and the
-        script gets an ``error`` event. Redirects are not followed. No frames are sent, and the connection is closed.
+        script gets an ``error`` event. The other headers of the handshake, such as ``Sec-WebSocket-Accept``, are not
+        checked. Redirects are not followed. No frames are sent, and the connection is closed.
         Raises :class:`CORSError` if nothing comes back, ``TypeError`` for a URL that it does not take. What the app
         raises comes through.
         """

@@ -17,7 +17,7 @@ from .arguments import check_body, check_method, check_string, read_headers
 from .forms import Enctype, FormData, encode_body, encode_query, read_entries
 from .records import Page, Request
 from .referrer import POLICIES, ReferrerPolicy
-from .text import shown
+from .text import scalar, shown
 from .urls import HTTP_SCHEMES, URL, checked_origin, parse_url
 
 __tracebackhide__ = True
@@ -27,7 +27,9 @@ def page_of(origin: str, page: str, referrer_policy: ReferrerPolicy) -> Page:
     """The page at the URL *page*, which may be relative to *origin*; ``ValueError`` if no browser would have it."""
     check_string("page", page)
     if referrer_policy not in POLICIES:
-        raise ValueError(f"referrer_policy: {referrer_policy!r} is not one of {', '.join(map(repr, POLICIES))}")
+        policies = ", ".join(map(repr, POLICIES))
+        raise ValueError(f"referrer_policy: {shown(repr(referrer_policy))} is not one of {policies}")
+    check_string("page", page)
     if checked_origin(origin).partition("://")[0] not in HTTP_SCHEMES:
         if page != "/":
             raise ValueError(f"page: {shown(page)} is not told by a page whose origin is {origin!r}; leave it out")
@@ -133,7 +135,7 @@ _CHOICES = {
 
 def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> Any:
     if value not in allowed:
-        raise TypeError(f"{name}: {value!r} is not one of {', '.join(map(repr, allowed))}")
+        raise TypeError(f"{name}: {shown(repr(value))} is not one of {', '.join(map(repr, allowed))}")
     return value
 
 
@@ -208,7 +210,7 @@ def _set_body(request: Request, body: bytes | str | None, json: Any) -> None:
         return
     if request.method in ("GET", "HEAD"):
         raise TypeError(f"body: {request.method} cannot have one")
-    request.body = body.encode() if isinstance(body, str) else bytes(body)
+    request.body = scalar(body).encode() if isinstance(body, str) else bytes(body)
     if content_type and not request.has_header("content-type"):
         request.headers.append(("Content-Type", content_type))
 

@@ -1,10 +1,19 @@
-"""What others sent, as text that people can read safely."""
+"""Text: what others sent, so that people can read it safely, and what a script's strings become."""
 
 from __future__ import annotations
 
 import re
 
 MOST_CHARACTERS = 200
+
+
+# https://infra.spec.whatwg.org/#javascript-string-convert
+def scalar(text: str) -> str:
+    """*text* without lone surrogates, as a script's string becomes scalar values."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def shown(text: str, most: int = MOST_CHARACTERS) -> str:

@@ -59,6 +59,10 @@ class Answer(NamedTuple):
 MOST_BODY: Final = 16 * 2**20
 """The longest body that is read, in bytes."""
 
+# As Chromium, which allows a little more than the others
+MOST_HEAD: Final = 256 * 1024
+"""The longest head (status line and header fields, those of 1xx responses included) that is read, in bytes."""
+
 
 class Transport(Protocol):
     """One way to send a request."""
@@ -120,7 +124,7 @@ def _environ(url: URL, method: str, headers: Headers, body: bytes | None) -> WSG
         environ["CONTENT_LENGTH"] = str(len(body or b""))
     for name in dict.fromkeys(name.lower() for name, _ in headers):
         key = name.upper().replace("-", "_")
-        environ[key if key == "CONTENT_TYPE" else f"HTTP_{key}"] = ", ".join(headers.getlist(name))
+        environ[key if name == "content-type" else f"HTTP_{key}"] = ", ".join(headers.getlist(name))
     return environ
 
 
@@ -133,16 +137,15 @@ def _run(app: WSGIApplication, environ: WSGIEnvironment) -> Answer:
     def start_response(status: Any, headers: Any, exc_info: Any = None, /) -> Any:
         if exc_info and body.data:
             raise exc_info[1].with_traceback(exc_info[2])
-        heads.append((status, list(islice(headers, _MOST_LINES + 1))))
+        heads.append((status, list(islice(headers, MOST_HEAD))))  # no line is shorter than a byte
         return body.write
 
     with suppress(_NotSendable):
-        iterable = app(environ, start_response)
+        chunks = app(environ, start_response)
         try:
-            for chunk in iterable:
-                body.write(chunk)
+            body.write_all(chunks)
         finally:
-            getattr(iterable, "close", _nothing)()
+            getattr(chunks, "close", _nothing)()
     return _answer(heads, body, may_switch="HTTP_UPGRADE" in environ)
 
 
@@ -161,6 +164,13 @@ class _Body:
         self.error = ""
         self._size = 0
 
+    def write_all(self, chunks: Any) -> None:
+        if not isinstance(chunks, Iterable):
+            self.error = _NOT_HTTP
+            raise _NotSendable
+        for chunk in chunks:
+            self.write(chunk)
+
     def write(self, chunk: Any) -> None:
         if not isinstance(chunk, bytes):
             self.error = _NOT_HTTP
@@ -177,21 +187,29 @@ _LEAST_CHUNK = 64
 
 _NOT_HTTP = "the app's answer is not HTTP"
 
-_MOST_LINES = 2**16
-
 _STATUS_LINE = re.compile(r"(101|[2-9][0-9]{2})(?: [^\0\r\n]*)?")
 
 
 def _answer(heads: list[tuple[Any, list[Any]]], body: _Body, *, may_switch: bool) -> Answer:
     head = _head(*heads[-1]) if heads else None
-    is_http = head and (head[0] != 101 or may_switch)
-    error = body.error or ("" if is_http else _NOT_HTTP)
-    if error or not head:
-        return Answer(0, Headers(), b"", error, _FIX_THE_APP)
-    return Answer(*head, bytes(body.data))
+    if head is None or (head[0] == 101 and not may_switch):
+        return _no_answer(body.error or _NOT_HTTP)
+    if _size(head[1]) > MOST_HEAD:
+        return _no_answer(f"the head of the app's answer is longer than {MOST_HEAD:,} bytes", _SHORTEN_THE_HEAD)
+    return _no_answer(body.error) if body.error else Answer(*head, bytes(body.data))
+
+
+def _size(headers: Headers) -> int:
+    """In bytes, as they are sent: with a colon, a space and the end of the line."""
+    return sum(len(name) + len(value) + 4 for name, value in headers)
 
 
 _FIX_THE_APP = "Let the app answer as PEP 3333 says, with a body that ends."
+_SHORTEN_THE_HEAD = "Send fewer and shorter headers. Browsers read no more."
+
+
+def _no_answer(error: str, change: str = _FIX_THE_APP) -> Answer:
+    return Answer(0, Headers(), b"", error, change)
 
 
 def _head(status_line: Any, fields: list[Any]) -> tuple[int, Headers] | None:
@@ -199,7 +217,7 @@ def _head(status_line: Any, fields: list[Any]) -> tuple[int, Headers] | None:
     status = _STATUS_LINE.fullmatch(status_line) if isinstance(status_line, str) else None
     with suppress(AttributeError, TypeError, ValueError):
         headers = [(name, value.strip(words.TAB_OR_SPACE)) for name, value in fields]
-        if status and len(headers) <= _MOST_LINES and are_fields(headers):
+        if status and are_fields(headers):
             return int(status[1]), Headers(headers)
     return None
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from .. import fetch as words
 from ..hosts import parse_host, parse_ipv6
-from .text import shown
+from .text import scalar, shown
 
 __tracebackhide__ = True
 
@@ -90,9 +90,6 @@ _LONGEST_URL = 65_536
 _C0_OR_SPACE = "".join(map(chr, range(0x21)))
 _TAB_OR_NEWLINE = re.compile(r"[\t\n\r]")
 
-# https://infra.spec.whatwg.org/#javascript-string-convert: a script's string becomes scalar values
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
 _SCHEME = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*):")
 
 # What follows the host is a colon and the port, or it is wrong.
@@ -112,7 +109,7 @@ def parse_url(text: str, base: URL | None = None) -> URL:
     """Parse *text*, which may be relative to *base*; ``ValueError`` if it is not a valid URL."""
     if len(text) > _LONGEST_URL:
         raise _error(text, f"it has more than {_LONGEST_URL} characters")
-    stripped = _SURROGATE.sub("\ufffd", _TAB_OR_NEWLINE.sub("", text.strip(_C0_OR_SPACE)))
+    stripped = scalar(_TAB_OR_NEWLINE.sub("", text.strip(_C0_OR_SPACE)))
     rest, hash_sign, fragment = stripped.partition("#")
     try:
         url = _parse_until_fragment(rest, base)
