@@ -163,6 +163,31 @@ BAD_APPS: dict[str, tuple[Any, tuple[str, ...], str]] = {
         ("explain", "TRACE", "/", "--origin", PAGE),
         "method: TRACE is not a method that a script",
     ),
+    "method-after-url": (
+        new_app(),
+        ("explain", "/", "GET", "--origin", PAGE),
+        "'/' is not a method. Write the method first, such as in: explain GET /api/data",
+    ),
+    "url-without-scheme": (
+        new_app(),
+        ("explain", "GET", "localhost:5000/x", "--origin", PAGE),
+        "'localhost:5000/x' has no scheme; write 'http://localhost:5000/x', or the path alone, /x",
+    ),
+    "header-with-value": (
+        new_app(),
+        ("explain", "GET", "/", "--origin", PAGE, "--header", "Authorization: Bearer x"),
+        "--header takes a name, without a value; write --header Authorization\n",
+    ),
+    "cookie-header": (
+        new_app(),
+        ("explain", "GET", "/", "--origin", PAGE, "--header", "Cookie"),
+        "--header Cookie: scripts cannot set this header, so leave it out. For cookies, write --cookies.\n",
+    ),
+    "forbidden-header": (
+        None,
+        ("probe", "http://127.0.0.1:9", "--origin", PAGE, "--header", "Host"),
+        "--header Host: scripts cannot set this header, so leave it out.\n",
+    ),
     "bad-header": (
         new_app(),
         ("explain", "GET", "/", "--origin", PAGE, "--header", "a b"),
@@ -246,6 +271,26 @@ EXPLAINED: dict[str, tuple[dict[str, Any], tuple[str, ...], str, int]] = {
         "allow-origin-wildcard",
         1,
     ),
+    "cookies-in-a-preflight": ({}, ("PUT", "/", "--origin", PAGE, "--cookies"), "method-not-routed", 2),
+    "all-four": (
+        {},
+        ("PUT", "/", "--origin", "https://b.example", "--header", "X-A", "--cookies"),
+        "method-not-routed",
+        4,
+    ),
+    "no-route-for-the-method": ({}, ("PUT", "/", "--origin", PAGE), "method-not-routed", 1),
+    "neither-route-nor-allowed": (
+        {"allow_methods": ["GET"]},
+        ("PUT", "/", "--origin", PAGE),
+        "method-not-routed",
+        2,
+    ),
+    "callable": (
+        {"allow_origins": lambda origin, environ: False},
+        ("GET", "/", "--origin", PAGE, "--header", "X-A"),
+        "origin-not-allowed",
+        2,
+    ),
 }
 
 
@@ -266,6 +311,30 @@ def test_the_fixes_of_a_refusal_allow_the_request() -> None:
     assert explained(app, *arguments)["allowed"] is True
 
 
+def test_the_fixes_of_a_missing_route_allow_the_request() -> None:
+    arguments = ("PUT", "/", "--origin", PAGE, "--cookies")
+    first, second = explained(new_app(), *arguments)["fixes"]
+    assert "add a view with @app.route('/', methods=['PUT'])" in first
+    assert "write allow_credentials=True" in second
+    app = new_app(allow_credentials=True)
+    app.add_url_rule("/", "put", lambda: "", methods=["PUT"])
+    assert explained(app, *arguments)["allowed"] is True
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "page"),
+    [
+        ("GET", "/", ""),
+        ("GET", "/nowhere", " Expect an error page: no route of the app matches this URL."),
+        ("PUT", "/nowhere", " Expect an error page: no route of the app matches this URL."),
+        ("POST", "/", " Expect an error page: this URL has no route for the method."),
+    ],
+)
+def test_a_page_may_be_allowed_to_read_an_error(method: str, path: str, page: str) -> None:
+    text = invoke(new_app(), "explain", method, path, "--origin", PAGE).stdout
+    assert text.splitlines()[0] == f"Allowed: the page gets the response.{page}"
+
+
 def test_an_insecure_origin_with_cookies_has_no_fix() -> None:
     document = explained(new_app(allow_credentials=True), "GET", "/", "--origin", "http://app.example.com")
     assert document["fixed"] is False
@@ -278,7 +347,10 @@ def test_an_exempt_view() -> None:
     document = explained(app, "PUT", "/x", "--origin", PAGE)
     assert document["exempt"] is True
     text = invoke(app, "explain", "PUT", "/x", "--origin", PAGE).stdout
-    assert text == "Exempt: /x [PUT] answers for itself, because of cors_exempt.\n"
+    assert text == (
+        "Exempt: /x [PUT] answers for itself, because of cors_exempt. Ask the running server: probe URL\n"
+        "--method PUT --origin ORIGIN\n"
+    )
 
 
 # ---------------------------------------------------------------------------------------
@@ -331,6 +403,22 @@ def test_texts_fit_a_pipe_of_100_columns() -> None:
         lines = invoke(app, *arguments).stdout.splitlines()
         assert max(map(len, lines)) <= 100, lines
         assert not any("\x1b" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_coloured"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": "0"}, False)],
+    ids=["not-set", "empty", "1", "0"],
+)
+def test_no_color(variables: dict[str, str], is_coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """https://no-color.org/: "when present and not an empty string (regardless of its value)"."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for is_terminal in (True, False):
+        info = ScriptInfo(create_app=invalid_app)
+        shown = CliRunner().invoke(flask_commands, ["verify"], obj=info, color=is_terminal).stdout
+        assert ("\x1b" in shown) == (is_coloured and is_terminal)
 
 
 def test_the_group_says_what_it_has() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 import click
 
 from flask_preflight.explain import describe_error
+from flask_preflight.fetch import is_forbidden_request_header
 from flask_preflight.problems import PolicyError
 
 DOCUMENT_VERSION: Final = 1
@@ -68,6 +70,22 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
     )
 
 
+def header_option(parameter: str) -> Callable[[Command], Command]:
+    """The option ``--header``, which takes names."""
+    text = "A header that the page sets: its name, without a value. Repeatable."
+    return click.option("--header", parameter, multiple=True, metavar="NAME", callback=_names_only, help=text)
+
+
+def _names_only(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if ":" in name:
+            raise CannotRun(f"--header takes a name, without a value; write --header {name.partition(':')[0]}")
+        if is_forbidden_request_header(name):
+            hint = " For cookies, write --cookies." if name.lower() == "cookie" else ""
+            raise CannotRun(f"--header {name}: scripts cannot set this header, so leave it out.{hint}")
+    return names
+
+
 # ---------------------------------------------------------------------------------------
 # Text
 # ---------------------------------------------------------------------------------------
@@ -120,8 +138,11 @@ def plural(count: int, noun: str) -> str:
 
 
 def style(text: str, **styles: Any) -> str:
-    """*text* in colour, which `click.echo` drops again where stdout is no terminal. ``NO_COLOR`` counts."""
-    return click.style(text, **styles)
+    """*text* in colour, which `click.echo` drops again where stdout is no terminal; plain with ``NO_COLOR``.
+
+    https://no-color.org/: it counts if it is set and not empty.
+    """
+    return text if os.environ.get("NO_COLOR") else click.style(text, **styles)
 
 
 def relative(place: str) -> str:

@@ -18,7 +18,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from flask_preflight.commands.output import CannotRun, explaining, relative
 from flask_preflight.commands.samples import sample_url
-from flask_preflight.engine import Decision, flaw_of_method
+from flask_preflight.engine import Decision, Reason, flaw_of_method
 from flask_preflight.explain import ANY_PATH, Place, escape, explain, refusal_line
 from flask_preflight.journal import REFUSALS, preflight_granted, preflight_refused
 from flask_preflight.layer import FlaskLayer
@@ -48,7 +48,8 @@ class Route(NamedTuple):
 
     *url* is an example that leads there, or ``""`` if none was found. *policy* is what a preflight for it is judged by,
     and ``None`` if CORS is left to the view. *place* says where the policy's values come from. *where* is the
-    ``file:line`` of the view. *error* says why the policy refuses everything.
+    ``file:line`` of the view. *reason* is why the routes refuse a preflight, as in `RouteMatch`. *error* says why the
+    policy refuses everything.
     """
 
     rule: str
@@ -59,6 +60,7 @@ class Route(NamedTuple):
     place: Place
     where: str = ""
     error: str = ""
+    reason: Reason | None = None
 
 
 class Target:
@@ -179,7 +181,7 @@ class FlaskTarget(Target):
         error = str(match.error) if match.error else ""
         url = url_of(environ)
         if rule is None:
-            return Route(NO_ROUTE, "", method, url, match.policy, place, "", error)
+            return Route(NO_ROUTE, "", method, url, match.policy, place, "", error, match.reason)
         name = f"{host_of(rule)}{rule.rule}"
         return Route(name, rule.endpoint, method, url, match.policy, place, self._where(rule, method), error)
 
