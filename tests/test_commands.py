@@ -118,8 +118,14 @@ def test_a_middleware_is_explained_and_verified(arguments: tuple[str, ...], stat
 
 
 BAD_TARGETS = {
-    "no-colon": ("flask_app", "'flask_app' names no object: write module:object, such as app:app."),
+    "no-colon": ("flask_app", "'flask_app' names no object. The first argument is the app: write module:object,"),
     "no-module": ("nothing_here:app", 'nothing_here:app cannot be imported: "ModuleNotFoundError: No module named'),
+    "a-file": ("test_commands.py:app", "'test_commands.py:app' names a file: write 'test_commands:app', without .py."),
+    "not-called": (
+        "test_commands:make_app",
+        f"test_commands:make_app is '{make_app}', which is neither a Flask app, nor a PreflightMiddleware, nor a"
+        " Policy. If it makes one, write 'test_commands:make_app()'.",
+    ),
     "no-object": ("test_commands:nothing", "The module 'test_commands' has no 'nothing'."),
     "raises": ("test_commands:make_nothing()", "test_commands:make_nothing() cannot be imported: 'ZeroDivisionError:"),
     "something-else": ("test_commands:PAGE", "test_commands:PAGE is \"'https://app.example.com'\", which is neither a"),
@@ -147,6 +153,7 @@ BAD_APPS: dict[str, tuple[Any, tuple[str, ...], str]] = {
     "import-fails": (ImportError("no such thing"), ("routes",), "The app cannot be imported: 'ImportError: no such"),
     "no-app": (None, ("routes",), "Could not locate a Flask application."),
     "policy-invalid": (invalid_app(), ("routes",), "1 problem with a CORS policy"),
+    "lock-in-a-file": (new_app(), ("diff", "/dev/null/x"), "/dev/null/x cannot be read: Not a directory.\n"),
     "bad-origin": (
         new_app(),
         ("explain", "GET", "/", "--origin", "app.example.com"),
@@ -194,7 +201,11 @@ BAD_APPS: dict[str, tuple[Any, tuple[str, ...], str]] = {
         "headers: a b: x is not a header",
     ),
     "no-route": (new_app(), ("routes", "--endpoint", "nix"), "No route passes the filters."),
-    "no-lock": (new_app(), ("diff", "nowhere.json"), "nowhere.json cannot be read: No such file or directory."),
+    "no-lock": (
+        new_app(),
+        ("diff", "nowhere.json"),
+        "nowhere.json cannot be read: No such file or directory. Write it: flask preflight routes --lock nowhere.json",
+    ),
     "lock-folder": (
         new_app(),
         ("routes", "--lock", "no/such/folder.json"),
@@ -382,6 +393,21 @@ def test_sarif_follows_its_schema() -> None:
     ]
 
 
+def test_diff_says_how_to_accept_a_change(tmp_path: Path) -> None:
+    """With the app that was named; and not for two files, where there is none."""
+    lock = tmp_path / "cors.lock.json"
+    module = "test_commands:policy"
+    assert invoke_module("routes", module, "--lock", str(lock)).exit_code == 0
+    other = tmp_path / "other.json"
+    other.write_text(lock.read_text().replace("600", "5"))
+    command = f"python -m flask_preflight routes {module} --lock {other}"
+    assert invoke_module("diff", module, str(other)).stdout.endswith(f"\n2 changed.\nTo accept: {command}\n")
+    assert invoke_module("diff", module, str(other), str(lock)).stdout.splitlines()[-1] == "2 changed."
+    app = ScriptInfo(app_import_path=module.replace("policy", "flask_app"))
+    shown = CliRunner().invoke(flask_commands, ["diff", str(other)], obj=app).stdout
+    assert shown.endswith(f"\nTo accept: flask --app test_commands:flask_app preflight routes --lock {other}\n")
+
+
 @pytest.mark.parametrize("format_", ["text", "json", "github", "sarif"])
 def test_the_status_is_the_same_in_every_format(format_: str, tmp_path: Path) -> None:
     clean, risky = new_app(), new_app(allow_origins=["https://*.example.com"], allow_credentials=True)
@@ -403,6 +429,38 @@ def test_texts_fit_a_pipe_of_100_columns() -> None:
         lines = invoke(app, *arguments).stdout.splitlines()
         assert max(map(len, lines)) <= 100, lines
         assert not any("\x1b" in line for line in lines)
+
+
+def columns_of(shown: Result) -> list[str]:
+    """The heads of the columns between Method and Preflight, or what the legend has for them."""
+    lines = shown.stdout.splitlines()
+    legend = [line[3:] for line in lines if line[1:3] == ": "]
+    return legend or re.split(" {2,}", lines[0])[3:-1]
+
+
+def test_columns_that_do_not_fit_are_named() -> None:
+    names = [f"https://{name}.example" for name in "abcdefghij"]
+    shown = invoke(new_app(allow_origins=names[:2]), "routes")
+    assert (columns_of(shown), shown.stderr) == ([*names[:2], "anyone else"], "")
+    shown = invoke(new_app(allow_origins=names[:4]), "routes")
+    assert columns_of(shown) == [*names[:3], "anyone else"]
+    assert shown.stderr == f"Not shown: {names[3]}. To choose the columns, write --origin ORIGIN.\n"
+    app = new_app(allow_origins=names, allow_headers=["X-A"], allow_credentials=True)
+    app.add_url_rule("/" + "x" * 50, "long", lambda: "", methods=["POST"])
+    shown = invoke(app, "routes")
+    assert columns_of(shown) == [*names[:2], "anyone else"]
+    named = ", ".join(names[2:7])
+    assert shown.stderr == f"Not shown: {named} and 3 more origins. To choose the columns, write --origin ORIGIN.\n"
+    chosen = [word for name in names for word in ("--origin", name)]
+    assert columns_of(invoke(app, "routes", *chosen)) == [*names, "anyone else"]
+
+
+def test_a_note_names_a_callable() -> None:
+    def ours(origin: str, environ: object) -> bool:
+        return False
+
+    shown = invoke(new_app(allow_origins=ours), "routes").stdout
+    assert f"allow_origins={ours.__qualname__} (a callable), Preflight(...) at " in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ LAYERS = {
     "browser/__init__": ("browser/live browser/records browser/messages browser/vary browser/model", ""),
     # The commands stand on everything.
     "commands/__init__": ("", "click"),
-    "commands/output": ("problems explain", "click"),
+    "commands/output": ("problems explain fetch", "click"),
     "commands/reports": ("commands/output", "click"),
     "commands/samples": ("origin", "flask werkzeug"),
     "commands/near_misses": ("origin", ""),
@@ -87,7 +87,7 @@ LAYERS = {
     ),
     "commands/app": ("problems commands/output commands/targets", "click flask"),
     "commands/access": ("fetch browser/__init__ commands/targets", ""),
-    "commands/lock": ("fetch origin policy engine commands/output commands/targets commands/access", ""),
+    "commands/lock": ("fetch origin policy engine commands/output commands/targets commands/app commands/access", ""),
     "commands/routes": (
         "origin engine browser/__init__ commands/output commands/samples commands/targets commands/app "
         "commands/access commands/lock",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Concatenate, ParamSpec
@@ -28,7 +29,7 @@ def find_target(ctx: click.Context) -> Target:
     try:
         return make_target(ctx)
     except PolicyError as error:
-        raise CannotRun(f"{error} Run `verify`, which lists the problems.") from error
+        raise CannotRun(f"{error}\ndocs/problems.md explains each by the word in brackets.") from error
 
 
 def make_target(ctx: click.Context) -> Target:
@@ -44,6 +45,17 @@ def make_target(ctx: click.Context) -> Target:
     with explaining("The app"):
         app = ctx.ensure_object(ScriptInfo).load_app()
     return target_of(app, "The app")
+
+
+def command_line(command: str, *arguments: str) -> str:
+    """How to run *command* for the app that was named: ``flask --app app preflight routes --lock cors.lock.json``."""
+    ctx = click.get_current_context()
+    if NAME_KEY in ctx.meta:
+        words = ["python", "-m", "flask_preflight", command, ctx.meta[NAME_KEY]]
+    else:
+        path = ctx.ensure_object(ScriptInfo).app_import_path
+        words = ["flask", *(["--app", path] if path else []), "preflight", command]
+    return shlex.join([*words, *arguments])
 
 
 def pass_target(function: Callable[Concatenate[Target, Arguments], None]) -> Callable[Arguments, None]:

@@ -15,7 +15,16 @@ from flask_preflight.commands.live.checks import probe
 from flask_preflight.commands.live.drift import drift
 from flask_preflight.commands.live.replay import curl_command, write_har
 from flask_preflight.commands.live.sections import Section, is_problem
-from flask_preflight.commands.output import CannotRun, Finding, echo_json, format_option, header_option, plural, style, wrap
+from flask_preflight.commands.output import (
+    CannotRun,
+    Finding,
+    echo_json,
+    format_option,
+    header_option,
+    plural,
+    style,
+    wrap,
+)
 from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.targets import Target
 

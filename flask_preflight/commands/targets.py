@@ -313,9 +313,9 @@ def target_of(found: Any, name: str) -> Target:
         return MiddlewareTarget(found, name)
     if isinstance(found, Flask):
         return _flask_target(found)
-    raise CannotRun(
-        f"{name} is {escape(repr(found))}, which is neither a Flask app, nor a PreflightMiddleware, nor a Policy."
-    )
+    advice = f" If it makes one, write '{name}()'." if callable(found) and ":" in name else ""
+    kinds = "which is neither a Flask app, nor a PreflightMiddleware, nor a Policy."
+    raise CannotRun(f"{name} is {escape(repr(found))}, {kinds}{advice}")
 
 
 def _flask_target(app: Flask) -> Target:
@@ -343,7 +343,11 @@ def load(name: str) -> Any:
     """
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
-        raise CannotRun(f"{name!r} names no object: write module:object, such as app:app.")
+        raise CannotRun(
+            f"{name!r} names no object. The first argument is the app: write module:object, such as app:app."
+        )
+    if module.endswith(".py"):
+        raise CannotRun(f"{name!r} names a file: write {name.replace('.py:', ':')!r}, without .py.")
     if "" not in sys.path:
         sys.path.insert(0, "")  # as servers do
     with explaining(name):
