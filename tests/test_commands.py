@@ -391,6 +391,15 @@ def test_sarif_follows_its_schema() -> None:
         ("a-b", "warning"),
         ("c", "note"),
     ]
+    # GitHub refuses the whole log if one result has no location
+    places = [
+        result["locations"][0]["physicalLocation"] for result in json.loads(sarif(FINDINGS))["runs"][0]["results"]
+    ]
+    assert places == [
+        {"artifactLocation": {"uri": "views.py"}, "region": {"startLine": 41}},
+        {"artifactLocation": {"uri": "the%20app's%20configuration"}},
+        {"artifactLocation": {"uri": "https://a.example:8000"}},
+    ]
 
 
 def test_diff_says_how_to_accept_a_change(tmp_path: Path) -> None:

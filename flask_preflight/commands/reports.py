@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
+from urllib.parse import quote
 
 import click
 
@@ -54,16 +55,26 @@ def _help(finding: Finding) -> dict[str, Any]:
 
 
 def _result(finding: Finding) -> dict[str, Any]:
-    result: dict[str, Any] = {
+    result = {
         "ruleId": finding.id,
         "level": finding.level,
         "message": {"text": finding.message},
     }
-    file, line = _split(finding.where)
+    return {**result, "locations": [{"physicalLocation": _location(finding.where)}]}
+
+
+def _location(where: str) -> dict[str, Any]:
+    """A URI and, in a file, the line.
+
+    GitHub refuses the whole log if one result has none: https://github.com/github/codeql-action/issues/2459
+    """
+    file, line = _split(where)
     if line:
-        location = {"artifactLocation": {"uri": file}, "region": {"startLine": int(line)}}
-        result["locations"] = [{"physicalLocation": location}]
-    return result
+        return {"artifactLocation": {"uri": quote(file)}, "region": {"startLine": int(line)}}
+    return {"artifactLocation": {"uri": quote(where, safe=_IN_URLS)}}
+
+
+_IN_URLS: Final = ":/?#[]@!$&'()*+,;=%"  # https://www.rfc-editor.org/rfc/rfc3986#section-2.2
 
 
 def _split(where: str) -> tuple[str, str]:
