@@ -183,22 +183,22 @@ BAD_APPS: dict[str, tuple[Any, tuple[str, ...], str]] = {
     "header-with-value": (
         new_app(),
         ("explain", "GET", "/", "--origin", PAGE, "--header", "Authorization: Bearer x"),
-        "--header takes a name, without a value; write --header Authorization\n",
+        "--header 'Authorization: Bearer x' is no header name. Write the name alone: --header Authorization\n",
     ),
     "cookie-header": (
         new_app(),
         ("explain", "GET", "/", "--origin", PAGE, "--header", "Cookie"),
-        "--header Cookie: scripts cannot set this header, so leave it out. For cookies, write --cookies.\n",
+        "--header Cookie: no script can set this header. The browser sets it, or drops it. For cookies,",
     ),
     "forbidden-header": (
         None,
         ("probe", "http://127.0.0.1:9", "--origin", PAGE, "--header", "Host"),
-        "--header Host: scripts cannot set this header, so leave it out.\n",
+        "--header Host: no script can set this header. The browser sets it, or drops it.\n",
     ),
     "bad-header": (
         new_app(),
         ("explain", "GET", "/", "--origin", PAGE, "--header", "a b"),
-        "headers: a b: x is not a header",
+        "--header 'a b' is no header name. Write the name alone: --header x-client\n",
     ),
     "no-route": (new_app(), ("routes", "--endpoint", "nix"), "No route passes the filters."),
     "no-lock": (

@@ -344,6 +344,11 @@ def test_a_redirect_is_followed_on_the_same_server_only() -> None:
         pytest.param(
             ["ftp://a.com/", "--origin", FRONTEND], "ftp://a.com/ is neither http: nor https:. Write", id="ftp"
         ),
+        pytest.param(
+            ["localhost:5000", "--origin", FRONTEND],
+            "localhost:5000 is neither http: nor https:. Write http://localhost:5000 or https://localhost:5000",
+            id="no-scheme",
+        ),
         pytest.param(["https://u:p@a.com/", "--origin", FRONTEND], "The URL has a user name or a password", id="user"),
         pytest.param(
             ["https://a.com/", "--origin", "frontend.com"],
@@ -356,7 +361,9 @@ def test_a_redirect_is_followed_on_the_same_server_only() -> None:
             id="own",
         ),
         pytest.param(
-            ["https://a.com/", "--origin", FRONTEND, "--header", "A: b"], "--header A: b is no header na", id="name"
+            ["https://a.com/", "--origin", FRONTEND, "--header", "A: b"],
+            "--header 'A: b' is no header name. Write the name alone: --header A\n",
+            id="name",
         ),
         pytest.param(
             ["https://a.com/", "--origin", FRONTEND, "--header", "Cookie"], "--header Cookie: no script", id="cookie"

@@ -242,7 +242,10 @@ def test_what_concerns_the_app_is_at_its_policy(is_in_code: bool) -> None:
     """So that an annotation stands beside it; or at the module, if the configuration has the policy."""
     app = Flask(__name__, static_folder=None)
     app.config["PREFLIGHT_ALLOW_ORIGINS"] = PAGE
-    Preflight(app, **({"allow_origins": [PAGE]} if is_in_code else {}))
+    if is_in_code:
+        Preflight(app, allow_origins=[PAGE])
+    else:
+        Preflight(app)
     app.after_request(lambda response: response.headers.set("Access-Control-Allow-Origin", "*") or response)
     (finding,) = [found for found in verify(target_of(app, "the app")).findings if found.id == "second-cors-library"]
     assert HERE.stem in finding.where

@@ -13,8 +13,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import click
 
-from flask_preflight.explain import describe_error
-from flask_preflight.fetch import is_forbidden_request_header
+from flask_preflight.explain import describe_error, escape
+from flask_preflight.fetch import is_forbidden_request_header, is_token
 from flask_preflight.problems import PolicyError
 
 DOCUMENT_VERSION: Final = 1
@@ -78,11 +78,13 @@ def header_option(parameter: str) -> Callable[[Command], Command]:
 
 def _names_only(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
-        if ":" in name:
-            raise CannotRun(f"--header takes a name, without a value; write --header {name.partition(':')[0]}")
+        if not is_token(name):
+            alone = name.partition(":")[0]
+            example = alone if is_token(alone) else "x-client"
+            raise CannotRun(f"--header {escape(name)} is no header name. Write the name alone: --header {example}")
         if is_forbidden_request_header(name):
             hint = " For cookies, write --cookies." if name.lower() == "cookie" else ""
-            raise CannotRun(f"--header {name}: scripts cannot set this header, so leave it out.{hint}")
+            raise CannotRun(f"--header {name}: no script can set this header. The browser sets it, or drops it.{hint}")
     return names
 
 

@@ -238,7 +238,7 @@ def _reason(error: CORSError) -> str:
 # ---------------------------------------------------------------------------------------
 
 
-@click.command("routes", short_help="Show who may do what.")
+@click.command("routes", short_help="Show who may do what: a table of routes and origins.")
 @click.option("--origin", "origins", multiple=True, metavar="ORIGIN", help="Ask for pages of this origin. Repeatable.")
 @click.option("--endpoint", help="Only routes of this endpoint.")
 @click.option("--path", help="Only routes whose rule has this text in it.")
