@@ -575,6 +575,7 @@ def test_an_app_that_cannot_be_asked_is_a_note() -> None:
 
 def test_an_app_in_the_folder_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "app", raising=False)  # another test's
     with raw_server(GRANTING) as server:
         arguments = ["probe", url_of(server), "--origin", FRONTEND]
         result = CliRunner().invoke(preflight, arguments)
