@@ -12,7 +12,7 @@ import click
 from flask_preflight import fetch
 from flask_preflight.commands.app import find_target
 from flask_preflight.commands.lock import Facts, Locked, lock_of, read_lock
-from flask_preflight.commands.output import Finding, echo_json, format_option, table
+from flask_preflight.commands.output import Finding, echo, echo_json, format_option, table
 from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.routes import chosen_routes
 from flask_preflight.origin import Origin, Pattern, parse_origin, parse_pattern
@@ -214,7 +214,7 @@ def command(ctx: click.Context, lock: Path, other: Path | None, fail_on: str, fo
     new = read_lock(other) if other is not None else _lock_of_app(ctx)
     changes = compare(old, new)
     if format_ == "text":
-        click.echo("\n".join(text_of(changes, f"flask preflight routes --lock {lock}")))
+        echo("\n".join(text_of(changes, f"flask preflight routes --lock {lock}")))
     elif format_ == "json":
         echo_json("diff", {"changes": [_document(change) for change in changes]})
     else:

@@ -13,7 +13,17 @@ from flask_preflight.browser import CORSError
 from flask_preflight.commands.access import STRANGER, Access, access_of, needs_preflight
 from flask_preflight.commands.app import pass_target
 from flask_preflight.commands.lock import facts_of, write_lock
-from flask_preflight.commands.output import WIDTH, CannotRun, echo_json, format_option, plural, table, width_of, wrap
+from flask_preflight.commands.output import (
+    WIDTH,
+    CannotRun,
+    echo,
+    echo_json,
+    format_option,
+    plural,
+    table,
+    width_of,
+    wrap,
+)
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import NO_ROUTE, FlaskTarget, Route, Target, values_of
 from flask_preflight.engine import Reason
@@ -58,7 +68,7 @@ def chosen_routes(target: Target, endpoint: str | None, path: str | None, method
         and (method is None or route.method == method.upper())
     ]
     if isinstance(target, FlaskTarget) and (endpoint, path, method) == (None, None, None):
-        routes.append(target.no_route())
+        routes += target.no_route()
     return routes
 
 
@@ -256,4 +266,4 @@ def command(
     if format_ == "json":
         echo_json("routes", document_of(rows))
     else:
-        click.echo("\n".join(text_of(rows, columns)))
+        echo("\n".join(text_of(rows, columns)))
