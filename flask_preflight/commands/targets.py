@@ -19,7 +19,7 @@ from werkzeug.test import create_environ, run_wsgi_app
 
 from flask_preflight.commands.output import CannotRun, explaining, relative
 from flask_preflight.commands.samples import sample_url
-from flask_preflight.engine import Decision, flaw_of_method
+from flask_preflight.engine import Decision, allows_method, flaw_of_method
 from flask_preflight.explain import ANY_PATH, REFUSED_HEADER, Place, describe_error, escape, explain, refusal_line
 from flask_preflight.journal import REFUSALS
 from flask_preflight.layer import FlaskLayer
@@ -184,7 +184,8 @@ class FlaskTarget(Target):
     def routes(self) -> Iterator[Route]:
         rules = [rule for rule in self.flask.url_map.iter_rules() if not (rule.websocket or rule.build_only)]
         for rule in sorted(rules, key=lambda rule: (host_of(rule), rule.rule)):
-            yield from (self._route_of(rule, method) for method in methods_of(rule))
+            head = ["HEAD"] if self._has_other_head(rule) else []
+            yield from (self._route_of(rule, method) for method in [*methods_of(rule), *head])
 
     def no_route(self) -> Iterator[Route]:
         """What a URL without route gets, unless some route takes every URL."""
@@ -221,6 +222,16 @@ class FlaskTarget(Target):
         if policy is not None and policy.allow_methods is None:
             policy = policy.narrow(rule.methods or [method])
         return Route(name, rule.endpoint, method, "", policy, place, where, error)
+
+    def _has_other_head(self, rule: Rule) -> bool:
+        """Whether HEAD, which belongs to GET, has other rights. It is not listed otherwise."""
+        if not {"GET", "HEAD"} <= (rule.methods or set()):
+            return False
+        try:
+            get, head = (self.table.policy_of(rule.endpoint, method) for method in ("GET", "HEAD"))
+        except PolicyError:  # `state.check` tells of it
+            return False
+        return get != head or (head is not None and allows_method(head, "HEAD") != allows_method(head, "GET"))
 
     def _place(self, environ: WSGIEnvironment, match: RouteMatch) -> Place:
         return self.layer.place_of(environ, match.policy or self.table.app_wide, match)
@@ -308,7 +319,8 @@ class MiddlewareTarget(Target):
 def _methods_of(policy: Policy | None) -> list[str]:
     if policy is None or policy.allows_any_method:
         return [*ANY_METHOD]
-    methods = {*policy.methods, "GET", "POST"} - {"HEAD", "OPTIONS"}
+    names = {*policy.methods, "GET", "POST"}
+    methods = names - {"HEAD"} if "GET" in policy.methods else names
     return sorted(methods, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
 
 
