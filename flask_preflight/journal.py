@@ -40,6 +40,8 @@ request_allowed: Final = _signals.signal("request-allowed")
 #: Sent for each refused actual request that counts as a refusal, as ``send(app, decision=..., environ=...)``.
 request_refused: Final = _signals.signal("request-refused")
 
+SIGNALS: Final = (preflight_granted, preflight_refused, request_allowed, request_refused)
+
 # An outer layer or a test may put an empty list here; a client cannot. Each refusal appends "<reason>; <sentence>".
 REFUSALS: Final = "flask_preflight.refusals"
 

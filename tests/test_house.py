@@ -78,14 +78,15 @@ LAYERS = {
     # The commands stand on everything.
     "commands/__init__": ("", "click"),
     "commands/output": ("problems explain fetch", "click"),
-    "commands/reports": ("commands/output", "click"),
+    "commands/reports": ("commands/output", ""),
     "commands/samples": ("origin", "flask werkzeug"),
     "commands/near_misses": ("origin", ""),
     "commands/targets": (
-        "problems policy engine explain journal paths wsgi marks routes state layer commands/output commands/samples",
+        "problems policy engine explain journal paths responses wsgi marks routes state layer commands/output "
+        "commands/samples",
         "flask werkzeug",
     ),
-    "commands/app": ("problems commands/output commands/targets", "click flask"),
+    "commands/app": ("problems journal commands/output commands/targets", "click flask"),
     "commands/access": ("fetch browser/__init__ commands/targets", ""),
     "commands/lock": ("fetch origin policy engine commands/output commands/targets commands/app commands/access", ""),
     "commands/routes": (

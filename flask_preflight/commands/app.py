@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from functools import update_wrapper
 from typing import Concatenate, ParamSpec
 
 import click
 from flask.cli import ScriptInfo
 
-from flask_preflight.commands.output import CannotRun, explaining
+from flask_preflight import journal
+from flask_preflight.commands.output import STDOUT_KEY, CannotRun, explaining
 from flask_preflight.commands.targets import Target, load, target_of
 from flask_preflight.problems import PolicyError
 
@@ -37,8 +40,9 @@ def make_target(ctx: click.Context) -> Target:
 
     :raises PolicyError: if its policies are not valid.
     """
-    # What is asked in this process is no request of anybody.
-    logging.getLogger("flask_preflight").setLevel(logging.CRITICAL)
+    ctx.with_resource(_in_private())
+    ctx.meta[STDOUT_KEY] = sys.stdout
+    ctx.with_resource(redirect_stdout(sys.stderr))  # for whatever the app prints
     name = ctx.meta.get(NAME_KEY)
     if name is not None:
         return target_of(load(name), name)
@@ -56,6 +60,20 @@ def command_line(command: str, *arguments: str) -> str:
         path = ctx.ensure_object(ScriptInfo).app_import_path
         words = ["flask", *(["--app", path] if path else []), "preflight", command]
     return shlex.join([*words, *arguments])
+
+
+@contextmanager
+def _in_private() -> Iterator[None]:
+    """What is asked in this process is no request of anybody: nothing is logged, and no receiver of a signal runs."""
+    level = journal.logger.level
+    journal.logger.setLevel(logging.CRITICAL)
+    try:
+        with ExitStack() as muted:
+            for signal in journal.SIGNALS:
+                muted.enter_context(signal.muted())
+            yield
+    finally:
+        journal.logger.setLevel(level)
 
 
 def pass_target(function: Callable[Concatenate[Target, Arguments], None]) -> Callable[Arguments, None]:

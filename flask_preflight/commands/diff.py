@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
@@ -12,11 +13,12 @@ import click
 from flask_preflight import fetch
 from flask_preflight.commands.app import command_line, find_target
 from flask_preflight.commands.lock import Facts, Locked, lock_of, read_lock
-from flask_preflight.commands.output import Finding, echo_json, format_option, table
+from flask_preflight.commands.output import Finding, echo, echo_json, format_option, table
 from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.routes import chosen_routes
-from flask_preflight.origin import Origin, Pattern, parse_origin, parse_pattern
+from flask_preflight.origin import Origin, Origins, Pattern, parse_origin, parse_pattern
 
+Values = tuple[str, ...]
 Kind = Literal["wider", "narrower", "new", "gone", "changed", "unknown"]
 
 
@@ -47,22 +49,30 @@ def compare(old: Locked, new: Locked) -> list[Change]:
 def _new(route: str, facts: Facts) -> Change:
     if facts.exempt:
         return Change("new", route, "route", "exempt", "the view decides", is_wider=True)
-    who = ", ".join(facts.origins) or (f"whom {facts.callable} allows" if facts.callable else "nobody")
-    return Change("new", route, "route", who, "not in the lock file", is_wider=who != "nobody")
+    who = _who(facts)
+    return Change("new", route, "route", who, "not in the lock file", is_wider=who != _NOBODY)
+
+
+_NOBODY: Final = "nobody"
+
+
+def _who(facts: Facts) -> str:
+    return ", ".join(facts.origins) or (f"whom {facts.callable} allows" if facts.callable else _NOBODY)
 
 
 def _compare_facts(route: str, old: Facts, new: Facts) -> Iterator[Change]:
     if old.exempt or new.exempt:
         if old.exempt != new.exempt:
-            states = ["the view decides" if facts.exempt else "a policy decides" for facts in (old, new)]
-            yield Change("unknown", route, "route", " -> ".join(states), "cannot compare", is_wider=new.exempt)
+            states = ["the view decides" if facts.exempt else f"{_who(facts)}, by a policy" for facts in (old, new)]
+            is_wider = new.exempt or _who(new) != _NOBODY
+            yield Change("unknown", route, "route", " -> ".join(states), "cannot compare", is_wider)
         return
     yield from _compare_origins(route, old, new)
     # Whoever may read nothing can use nothing else.
     if not ((old.origins or old.callable) and (new.origins or new.callable)):
         return
-    yield from _compare_values(route, "headers", old.headers, new.headers, _covers_header)
-    yield from _compare_values(route, "expose", old.expose, new.expose, _covers_name)
+    yield from _compare_values(route, "headers", old.headers, new.headers, _uncovered_headers)
+    yield from _compare_values(route, "expose", old.expose, new.expose, _uncovered_names)
     for what, label in (("preflight", "preflights"), ("credentials", "cookies"), ("timing", "timing")):
         before, after = getattr(old, what), getattr(new, what)
         if before != after:
@@ -78,29 +88,27 @@ def _yes(value: bool) -> str:
 
 def _compare_origins(route: str, old: Facts, new: Facts) -> Iterator[Change]:
     if old.callable or new.callable:
-        names = [facts.callable or ", ".join(facts.origins) or "nobody" for facts in (old, new)]
+        names = [facts.callable or _who(facts) for facts in (old, new)]
         is_same = names[0] == names[1]
         text = names[0] if is_same else " -> ".join(names)
         is_wider = not is_same and bool(new.callable or new.origins)
         yield Change("unknown", route, "origins", text, "a callable: cannot compare", is_wider)
         return
     remembers = f"browsers remember the old grant for {old.max_age} s" if old.max_age else ""
-    yield from _compare_values(route, "origins", old.origins, new.origins, covers, remembers)
+    yield from _compare_values(route, "origins", old.origins, new.origins, uncovered_origins, remembers)
 
 
 def _compare_values(
     route: str,
     what: str,
-    old: tuple[str, ...],
-    new: tuple[str, ...],
-    covers: Callable[[str, str], bool],
+    old: Values,
+    new: Values,
+    uncovered: Callable[[Values, Values], list[str]],
     remembers: str = "",
 ) -> Iterator[Change]:
-    added = [value for value in new if not any(covers(other, value) for other in old)]
-    removed = [value for value in old if not any(covers(other, value) for other in new)]
-    for value in added:
+    for value in uncovered(new, old):
         yield Change("wider", route, what, f"+ {value}", _warn(value) if what == "origins" else "", is_wider=True)
-    for value in removed:
+    for value in uncovered(old, new):
         yield Change("narrower", route, what, f"- {value}", remembers)
 
 
@@ -115,6 +123,18 @@ def _warn(value: str) -> str:
 # ---------------------------------------------------------------------------------------
 # What covers what
 # ---------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=100)  # routes have policies in common
+def uncovered_origins(values: Values, known: Values) -> list[str]:
+    """Those of *values* that *known* does not cover."""
+    if values == known or fetch.WILDCARD in known:
+        return []
+    listed = frozenset(known)
+    # a lock file may have been edited by hand
+    origins = Origins(value for value in known if parse_origin(value) or parse_pattern(value))
+    left = [value for value in values if value not in listed and not ("*" not in value and origins.match(value))]
+    return [value for value in left if "*" not in value or not any(covers(other, value) for other in origins.patterns)]
 
 
 def covers(broad: str, narrow: str) -> bool:
@@ -142,15 +162,16 @@ def _covers_hosts(pattern: Pattern, inner: Pattern) -> bool:
     return host.endswith(f".{pattern.origin.host}") or (inner.subdomains and host == pattern.origin.host)
 
 
-def _covers_name(broad: str, narrow: str) -> bool:
-    return broad in (fetch.WILDCARD, narrow) or broad.lower() == narrow.lower()
+def _uncovered_names(values: Values, known: Values) -> list[str]:
+    listed = {name.lower() for name in known}
+    return [] if fetch.WILDCARD in listed else [name for name in values if name.lower() not in listed]
 
 
-def _covers_header(broad: str, narrow: str) -> bool:
+def _uncovered_headers(values: Values, known: Values) -> list[str]:
     """``*`` does not cover ``Authorization``."""
-    if broad == fetch.WILDCARD and narrow.lower() in fetch.NON_WILDCARD_REQUEST_HEADERS:
-        return False
-    return _covers_name(broad, narrow)
+    left = [name for name in values if name.lower() in fetch.NON_WILDCARD_REQUEST_HEADERS]
+    listed = {name.lower() for name in known}
+    return [name for name in (left if fetch.WILDCARD in listed else values) if name.lower() not in listed]
 
 
 # ---------------------------------------------------------------------------------------
@@ -215,7 +236,7 @@ def command(ctx: click.Context, lock: Path, other: Path | None, fail_on: str, fo
     changes = compare(old, new)
     if format_ == "text":
         accept = command_line("routes", "--lock", str(lock)) if other is None else ""
-        click.echo("\n".join(text_of(changes, accept)))
+        echo("\n".join(text_of(changes, accept)))
     elif format_ == "json":
         echo_json("diff", {"changes": [_document(change) for change in changes]})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -9,7 +10,7 @@ import click
 
 from flask_preflight.browser import Browser, CORSError
 from flask_preflight.commands.app import pass_target
-from flask_preflight.commands.output import CannotRun, echo_json, format_option, header_option, wrap
+from flask_preflight.commands.output import CannotRun, echo, echo_json, format_option, header_option, wrap
 from flask_preflight.commands.targets import (
     BASE_URL,
     NO_ROUTE,
@@ -28,6 +29,8 @@ from flask_preflight.wsgi import is_preflight, read_facts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
+
+_IS_WHOLE: Final = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 # One for the origin, the method, the headers and the cookies each
 _MOST_FIXES: Final = 4
@@ -85,8 +88,8 @@ def explain_request(
     first = browser.exchanges[0] if browser.exchanges else None
     sent = first is not None and first.preflight
     route = target.route(preflight_environ(whole, method), method)
-    if route.policy is None:
-        return Explained(route, error, sent, [], [], False, {})
+    if route.policy is None:  # only the view knows
+        return Explained(route, None, False, [], [], False, {})
     if first is not None and sent:
         environ = preflight_environ(whole, method, origin, first.request_headers.get(REQUEST_HEADERS, ""))
     else:
@@ -294,7 +297,7 @@ def command(
     if format_ == "json":
         echo_json("explain", document_of(found))
     else:
-        click.echo("\n".join(text_of(found)))
+        echo("\n".join(text_of(found)))
     if found.error is not None:
         ctx.exit(1)
 
@@ -303,7 +306,7 @@ def document_of(found: Explained) -> dict[str, Any]:
     """The same for programs."""
     route, error = found.route, found.error
     return {
-        "allowed": error is None,
+        "allowed": None if route.policy is None else error is None,
         "exempt": route.policy is None,
         "reason": found.reason,
         "rule": route.rule,

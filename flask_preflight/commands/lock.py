@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -54,13 +56,13 @@ def facts_of(route: Route) -> Facts:
     if route.error or (needs_preflight(route.method) and not preflight):
         return Facts()
     origins = policy.allow_origins
-    name = "" if isinstance(origins, Origins | str) else getattr(origins, "__qualname__", type(origins).__qualname__)
-    listed = (WILDCARD,) if policy.allows_any_origin else tuple(origins) if isinstance(origins, Origins) else ()
+    name = "" if isinstance(origins, Origins | str) else name_of(origins)
+    listed = (WILDCARD,) if policy.allows_any_origin else origins if isinstance(origins, Origins) else ()
     if not (listed or name):
         return Facts()
     return Facts(
         origins=listed,
-        callable=str(name),
+        callable=name,
         preflight=preflight,
         headers=_headers(policy) if preflight else (),
         credentials=policy.allow_credentials,
@@ -68,6 +70,13 @@ def facts_of(route: Route) -> Facts:
         max_age=policy.max_age if preflight and isinstance(policy.max_age, int) else None,
         timing=policy.allow_timing,
     )
+
+
+def name_of(function: Any) -> str:
+    """``module.name`` of a callable, of what a partial calls, or of an object's class."""
+    function = function.func if isinstance(function, partial) else function
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
 
 
 def _headers(policy: Policy) -> tuple[str, ...]:
@@ -113,11 +122,11 @@ def _writing(file: Path) -> str:
 def read_lock(file: Path) -> Locked:
     """:raises CannotRun: if the file cannot be read, or is none, or of another version."""
     try:
-        document = json.loads(file.read_text(encoding="utf-8"))
+        document = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition)
     except OSError as error:
         advice = f" Write it: {_writing(file)}" if isinstance(error, FileNotFoundError) else ""
         raise CannotRun(f"{file} cannot be read: {error.strerror}.{advice}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CannotRun(f"{file} is not JSON: {error}. Write it again: {_writing(file)}") from error
     if not isinstance(document, dict) or "format" not in document or not isinstance(document.get("routes"), dict):
         raise CannotRun(f"{file} is no lock file. Write one: {_writing(file)}")
@@ -128,6 +137,15 @@ def read_lock(file: Path) -> Locked:
         return {key: _read_facts(value) for key, value in document["routes"].items()}
     except (TypeError, ValueError) as error:
         raise CannotRun(f"{file} is damaged: {error}. Write it again: {_writing(file)}") from error
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of two equal keys, as a merge may leave them, JSON would take the last, and one policy would not be compared."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"it has {repeated!a} twice")
+    return found
 
 
 _KINDS: Final[dict[str, type]] = {

@@ -28,9 +28,16 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class CannotRun(click.ClickException):
-    """A command that could not do its work. *message* is one sentence."""
+    """A command that could not do its work. *message* is one sentence, and is shown on one line."""
 
     exit_code = 2
+
+    def format_message(self) -> str:
+        message = printable(self.message)
+        return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+
+
+_LONGEST_MESSAGE: Final = 1000
 
 
 @contextmanager
@@ -42,6 +49,8 @@ def explaining(what: str) -> Iterator[None]:
         raise
     except click.ClickException as error:
         raise CannotRun(_one_line(error.format_message())) from error
+    except SystemExit as error:  # it would be the exit status of the command
+        raise CannotRun(f"{what} cannot be imported: it calls sys.exit({error.code!a}).") from error
     except Exception as error:
         raise CannotRun(f"{what} cannot be imported: {describe_error(error)}.") from error
 
@@ -50,6 +59,27 @@ def _one_line(message: str) -> str:
     """Flask adds the traceback of an import that failed. Its first and its last line say what is wrong."""
     first, *others = [line.strip() for line in message.splitlines() if line.strip()]
     return f"{first} {others[-1]}" if any("Traceback" in line for line in others) else " ".join([first, *others])
+
+
+STDOUT_KEY: Final = "flask_preflight.stdout"
+"""Where a context's meta holds the stdout of the command, while what an app prints goes to stderr."""
+
+
+def echo(text: str) -> None:
+    """Print *text* to stdout, escaping what its encoding lacks."""
+    context = click.get_current_context(silent=True)
+    stdout = context.meta.get(STDOUT_KEY, sys.stdout) if context else sys.stdout
+    encoding = getattr(stdout, "encoding", None) or "utf-8"
+    click.echo(text.encode(encoding, "backslashreplace").decode(encoding), file=stdout)
+
+
+def printable(text: str) -> str:
+    """*text* with what acts on a terminal, or hides in it, as an escape: control characters, line ends, bidi marks."""
+    return text if text.isprintable() else "".join(map(_printable, text))
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else ascii(character)[1:-1]
 
 
 class Finding(NamedTuple):
@@ -95,7 +125,7 @@ def _names_only(ctx: click.Context, param: click.Parameter, names: tuple[str, ..
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], flexible: int = 0) -> Iterator[str]:
     """Lines like those of ``flask routes``. Where they would be too wide, the column *flexible* is shortened."""
-    lines = [heads, *rows]
+    lines = [heads, *([_shorten(printable(cell), _WIDEST) for cell in row] for row in rows)]
     widths = _widths(lines)
     too_wide = width_of(heads, lines[1:]) - WIDTH
     if too_wide > 0:
@@ -116,6 +146,7 @@ def _widths(lines: list[Sequence[str]]) -> list[int]:
 
 
 _NARROWEST: Final = 20
+_WIDEST: Final = 400  # more than any origin has
 
 
 def _shorten(text: str, width: int) -> str:
@@ -125,7 +156,7 @@ def _shorten(text: str, width: int) -> str:
 def wrap(text: str, indent: int, first: str = "") -> Iterator[str]:
     """Lines of at most `WIDTH` columns. *first* stands in the indentation of the first line. No word is broken."""
     yield from textwrap.wrap(
-        text,
+        printable(text),
         WIDTH,
         initial_indent=first.ljust(indent),
         subsequent_indent=" " * indent,
@@ -164,4 +195,4 @@ def relative(place: str) -> str:
 def echo_json(kind: str, content: Mapping[str, Any]) -> None:
     """Print a document: which command made it, its version, and *content*."""
     document = {"command": kind, "version": DOCUMENT_VERSION, **content}
-    click.echo(json.dumps(document, indent=2, ensure_ascii=True))
+    echo(json.dumps(document, indent=2, ensure_ascii=True))

@@ -18,6 +18,7 @@ from flask_preflight.commands.live.sections import Section, is_problem
 from flask_preflight.commands.output import (
     CannotRun,
     Finding,
+    echo,
     echo_json,
     format_option,
     header_option,
@@ -183,6 +184,6 @@ def _echo(format_: str, asked: dict[str, Any], sections: list[Section]) -> None:
     if format_ == "json":
         echo_json("probe", {**asked, "sections": [*map(_section_document, sections)]})
     elif format_ == "text":
-        click.echo("\n".join(text_of(sections)))
+        echo("\n".join(text_of(sections)))
     else:
         echo_findings(findings_of(sections), format_)

@@ -7,17 +7,15 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
-import click
-
 from flask_preflight import __version__
-from flask_preflight.commands.output import Finding
+from flask_preflight.commands.output import Finding, echo, printable
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def echo_findings(findings: Iterable[Finding], format_: str) -> None:
     """Print findings as ``github`` or ``sarif``."""
-    click.echo("\n".join(github_lines(findings)) if format_ == "github" else sarif(findings))
+    echo("\n".join(github_lines(findings)) if format_ == "github" else sarif(findings))
 
 
 def github_lines(findings: Iterable[Finding]) -> Iterator[str]:
@@ -34,7 +32,7 @@ def github_lines(findings: Iterable[Finding]) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return printable(text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A"))
 
 
 def _escape_property(text: str) -> str:

@@ -13,7 +13,17 @@ from flask_preflight.browser import CORSError
 from flask_preflight.commands.access import STRANGER, Access, access_of, needs_preflight
 from flask_preflight.commands.app import pass_target
 from flask_preflight.commands.lock import facts_of, write_lock
-from flask_preflight.commands.output import WIDTH, CannotRun, echo_json, format_option, plural, table, width_of, wrap
+from flask_preflight.commands.output import (
+    WIDTH,
+    CannotRun,
+    echo,
+    echo_json,
+    format_option,
+    plural,
+    table,
+    width_of,
+    wrap,
+)
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import NO_ROUTE, FlaskTarget, Route, Target, values_of
 from flask_preflight.engine import Reason
@@ -58,7 +68,7 @@ def chosen_routes(target: Target, endpoint: str | None, path: str | None, method
         and (method is None or route.method == method.upper())
     ]
     if isinstance(target, FlaskTarget) and (endpoint, path, method) == (None, None, None):
-        routes.append(target.no_route())
+        routes += target.no_route()
     return routes
 
 
@@ -278,7 +288,7 @@ def command(
         echo_json("routes", document_of(rows))
     else:
         lines, columns = fitting_text(rows, columns, least=len(columns) if origins else 2)
-        click.echo("\n".join(lines))
+        echo("\n".join(lines))
     hidden = [origin for origin in listed if origin not in columns]
     if hidden:
         click.echo(f"Not shown: {_some(hidden)}. To choose the columns, write --origin ORIGIN.", err=True)

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from flask import Flask
+from werkzeug.datastructures import Headers
 from werkzeug.test import create_environ, run_wsgi_app
 
 from flask_preflight.commands.output import CannotRun, explaining, relative
 from flask_preflight.commands.samples import sample_url
-from flask_preflight.engine import Decision, Reason, flaw_of_method
-from flask_preflight.explain import ANY_PATH, Place, escape, explain, refusal_line
-from flask_preflight.journal import REFUSALS, preflight_granted, preflight_refused
+from flask_preflight.engine import Decision, Reason, allows_method, flaw_of_method
+from flask_preflight.explain import ANY_PATH, REFUSED_HEADER, Place, describe_error, escape, explain, refusal_line
+from flask_preflight.journal import REFUSALS
 from flask_preflight.layer import FlaskLayer
 from flask_preflight.marks import place_of_view
 from flask_preflight.paths import PathPolicies
 from flask_preflight.policy import Policy
 from flask_preflight.problems import PolicyError
+from flask_preflight.responses import REFUSAL
 from flask_preflight.routes import PolicyTable, RouteMatch
 from flask_preflight.state import NAME, AppState, state_of
 from flask_preflight.wsgi import CorsLayer, PreflightMiddleware, is_preflight, read_facts
@@ -71,6 +73,7 @@ class Target:
     def __init__(self, app: WSGIApplication, layer: CorsLayer) -> None:
         self.app = app
         self.layer = layer
+        self._raised: set[str] = set()
 
     def routes(self) -> Iterator[Route]:
         """All routes, sorted."""
@@ -84,6 +87,10 @@ class Target:
         """What an actual request is judged by."""
         raise NotImplementedError
 
+    def preflight_policy(self, environ: WSGIEnvironment) -> Policy | None:
+        """What a preflight is judged by."""
+        return self.policy_of(environ)
+
     def place_of(self, environ: WSGIEnvironment, policy: Policy) -> Place:
         return self.layer.place_of(environ, policy, None)
 
@@ -91,10 +98,15 @@ class Target:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Send a preflight through the app. Answer any other request as its policy says, with an empty page."""
+        policy = self.preflight_policy(environ) if is_preflight(environ) else self.policy_of(environ)
+        if policy is None:  # the view would answer
+            start_response("404 Not Found", [])
+            return []
         if is_preflight(environ):
-            return self.app(environ, start_response)
-        policy = self.policy_of(environ)
-        if policy is None or ("HTTP_ORIGIN" in environ and not self.reaches_layer(environ)):
+            body, status, headers = self.send(environ)
+            start_response(status, [*headers.items()])
+            return body
+        if "HTTP_ORIGIN" in environ and not self.reaches_layer(environ):
             start_response("404 Not Found", [])
             return []
         decision = self.decide(policy, environ)
@@ -104,21 +116,27 @@ class Target:
         start_response("200 OK", [*decision.headers])
         return []
 
+    def send(self, environ: WSGIEnvironment) -> tuple[Iterable[bytes], str, Headers]:
+        """Send a request through the app. Where it raises, a server would answer with an error page."""
+        try:
+            return run_wsgi_app(self.app, environ, buffered=True)
+        except Exception as error:  # noqa: BLE001 - middleware of the app may raise anything
+            text = describe_error(error)
+            if text not in self._raised:
+                self._raised.add(text)
+                print(f"A server would answer 500, because the app raised {text}.", file=sys.stderr)
+            return [], "500 Internal Server Error", Headers()
+
     def reaches_layer(self, environ: WSGIEnvironment) -> bool:
-        """Whether the middleware around the app lets a request through, as far as a preflight for it shows."""
-        decided: list[object] = []
+        """Whether the middleware around the app lets a request through, as far as a preflight for it shows.
 
-        def note(sender: object, **_: object) -> None:
-            decided.append(sender)
-
-        asked = {
-            **environ,
-            "REQUEST_METHOD": "OPTIONS",
-            "HTTP_ACCESS_CONTROL_REQUEST_METHOD": environ["REQUEST_METHOD"],
-        }
-        with preflight_granted.connected_to(note), preflight_refused.connected_to(note):
-            run_wsgi_app(self.app, asked)
-        return bool(decided)
+        The preflight is for a method that the layer refuses under any policy, and says so. Middleware that makes a new
+        environ leaves only the response.
+        """
+        refusals: list[str] = []
+        announced = {"REQUEST_METHOD": "OPTIONS", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "TRACE", REFUSALS: refusals}
+        body, _, headers = self.send({**environ, **announced})
+        return bool(refusals) or REFUSED_HEADER in headers or b"".join(body) == b"".join(REFUSAL[2])
 
     def decide(self, policy: Policy, environ: WSGIEnvironment) -> Decision:
         return self.layer.negotiate(policy, read_facts(environ))
@@ -168,11 +186,14 @@ class FlaskTarget(Target):
     def routes(self) -> Iterator[Route]:
         rules = [rule for rule in self.flask.url_map.iter_rules() if not (rule.websocket or rule.build_only)]
         for rule in sorted(rules, key=lambda rule: (host_of(rule), rule.rule)):
-            yield from (self._route_of(rule, method) for method in methods_of(rule))
+            head = ["HEAD"] if self._has_other_head(rule) else []
+            yield from (self._route_of(rule, method) for method in [*methods_of(rule), *head])
 
-    def no_route(self) -> Route:
-        """What a URL without route gets."""
-        return self.route(preflight_environ(f"{self.base_url}/no/such/route", "GET"), "GET")
+    def no_route(self) -> Iterator[Route]:
+        """What a URL without route gets, unless some route takes every URL."""
+        route = self.route(preflight_environ(f"{self.base_url}/no/such/route", "GET"), "GET")
+        if route.rule == NO_ROUTE:
+            yield route
 
     def route(self, environ: WSGIEnvironment, method: str) -> Route:
         match = self.table.match_preflight({**environ, "HTTP_ACCESS_CONTROL_REQUEST_METHOD": method})
@@ -204,6 +225,16 @@ class FlaskTarget(Target):
             policy = policy.narrow(rule.methods or [method])
         return Route(name, rule.endpoint, method, "", policy, place, where, error)
 
+    def _has_other_head(self, rule: Rule) -> bool:
+        """Whether HEAD, which belongs to GET, has other rights. It is not listed otherwise."""
+        if not {"GET", "HEAD"} <= (rule.methods or set()):
+            return False
+        try:
+            get, head = (self.table.policy_of(rule.endpoint, method) for method in ("GET", "HEAD"))
+        except PolicyError:  # `state.check` tells of it
+            return False
+        return get != head or (head is not None and allows_method(head, "HEAD") != allows_method(head, "GET"))
+
     def _place(self, environ: WSGIEnvironment, match: RouteMatch) -> Place:
         return self.layer.place_of(environ, match.policy or self.table.app_wide, match)
 
@@ -215,6 +246,9 @@ class FlaskTarget(Target):
             return self.table.policy_of_environ(environ)
         except PolicyError:
             return Policy()  # the app logs the problems, and allows nothing
+
+    def preflight_policy(self, environ: WSGIEnvironment) -> Policy | None:
+        return self.table.match_preflight(environ).policy
 
     def place_of(self, environ: WSGIEnvironment, policy: Policy) -> Place:
         return self.layer.place_of(environ, policy, RouteMatch(policy))
@@ -287,7 +321,8 @@ class MiddlewareTarget(Target):
 def _methods_of(policy: Policy | None) -> list[str]:
     if policy is None or policy.allows_any_method:
         return [*ANY_METHOD]
-    methods = {*policy.methods, "GET", "POST"} - {"HEAD", "OPTIONS"}
+    names = {*policy.methods, "GET", "POST"}
+    methods = names - {"HEAD"} if "GET" in policy.methods else names
     return sorted(methods, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
 
 

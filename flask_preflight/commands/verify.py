@@ -11,7 +11,18 @@ from flask import Flask
 from flask_preflight import fetch
 from flask_preflight.commands.app import make_target
 from flask_preflight.commands.near_misses import EVERYWHERE, STRANGER, hosts_in, near_misses
-from flask_preflight.commands.output import Finding, Level, echo_json, format_option, plural, relative, style, wrap
+from flask_preflight.commands.output import (
+    Finding,
+    Level,
+    echo,
+    echo_json,
+    format_option,
+    plural,
+    printable,
+    relative,
+    style,
+    wrap,
+)
 from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import (
@@ -167,7 +178,9 @@ def headers_of_others(app: Any, url: str) -> list[str]:
 
 
 def _other_libraries(target: FlaskTarget) -> Iterator[Finding]:
-    url = f"{target.base_url}/no/such/route"
+    url = next((route.url for route in target.no_route()), "")
+    if not url:  # a view would run
+        return
 
     def without_preflight(environ: Any, start_response: Any) -> Any:
         return Flask.wsgi_app(target.flask, environ, start_response)
@@ -214,7 +227,7 @@ def verify(target: Target) -> Verified:
     """What is wrong with *target*, and what is a risk. No view runs, but for ``OPTIONS`` of exempt ones."""
     routes = [*target.routes()]
     if isinstance(target, FlaskTarget):
-        routes.append(target.no_route())
+        routes += target.no_route()
     debug = target.flask.debug if isinstance(target, FlaskTarget) else target.layer.debug
     findings = [*_risk_findings(routes, debug=debug)]
     strangers, questions = _stranger_findings(target, routes)
@@ -315,7 +328,7 @@ _COLOURS: Final = {"error": "red", "warning": "yellow", "note": None}
 
 def text_of(found: Verified) -> Iterator[str]:
     for finding in found.findings:
-        yield f"{finding.where}  {style(finding.level, bold=True, fg=_COLOURS[finding.level])}  {finding.id}"
+        yield f"{printable(finding.where)}  {style(finding.level, bold=True, fg=_COLOURS[finding.level])}  {finding.id}"
         yield from wrap(finding.message, indent=4)
     if found.views:
         yield from wrap(
@@ -359,7 +372,7 @@ def command(ctx: click.Context, fail_on: str, format_: str) -> None:
     except PolicyError as error:
         found = Verified(problem_findings(error), 0, 0)
     if format_ == "text":
-        click.echo("\n".join(text_of(found)))
+        echo("\n".join(text_of(found)))
     elif format_ == "json":
         counts = {"questions": found.questions, "views": found.views}
         echo_json("verify", {**counts, "findings": [finding._asdict() for finding in found.findings]})
