@@ -53,11 +53,11 @@ def make_target(ctx: click.Context) -> Target:
 
 def command_line(command: str, *arguments: str) -> str:
     """How to run *command* for the app that was named: ``flask --app app preflight routes --lock cors.lock.json``."""
-    ctx = click.get_current_context()
-    if NAME_KEY in ctx.meta:
+    ctx = click.get_current_context(silent=True)
+    if ctx is not None and NAME_KEY in ctx.meta:
         words = ["python", "-m", "flask_preflight", command, ctx.meta[NAME_KEY]]
     else:
-        path = ctx.ensure_object(ScriptInfo).app_import_path
+        path = ctx.ensure_object(ScriptInfo).app_import_path if ctx is not None else None
         words = ["flask", *(["--app", path] if path else []), "preflight", command]
     return shlex.join([*words, *arguments])
 
