@@ -54,9 +54,11 @@ class Explained(NamedTuple):
     @property
     def reason(self) -> str:
         """The reason of a refusal, or the step of the browser's that failed; ``""`` if nothing did."""
-        if self.error is None:
-            return ""
-        return self.error.exchange.refusal.partition(";")[0] or self.error.step.value
+        return _reason_of(self.error)
+
+
+def _reason_of(error: CORSError | None) -> str:
+    return (error.exchange.refusal.partition(";")[0] or error.step.value) if error else ""
 
 
 class Check(NamedTuple):
@@ -94,9 +96,9 @@ def explain_request(
         environ = preflight_environ(whole, method, origin, first.request_headers.get(REQUEST_HEADERS, ""))
     else:
         environ = make_environ(whole, method, {"Origin": origin, **({"Cookie": "a=b"} if cookies else {})})
-    fixes, is_enough = _fixes(target, route, environ) if error else ([], True)
+    fixes, is_enough = _fixes_of(error, target, route, environ)
     fields = {field: _where(route, field) for field in FIELDS if _is_set(route, field)}
-    return Explained(route, error, sent, [*_checks(target, route, environ)], fixes, is_enough, fields)
+    return Explained(route, error, sent, [*_checks(target, route, environ, error)], fixes, is_enough, fields)
 
 
 def _where(route: Route, field: str) -> str:
@@ -114,7 +116,7 @@ def _is_set(route: Route, field: str) -> bool:
 # ---------------------------------------------------------------------------------------
 
 
-def _checks(target: Target, route: Route, environ: WSGIEnvironment) -> Iterator[Check]:
+def _checks(target: Target, route: Route, environ: WSGIEnvironment, error: CORSError | None) -> Iterator[Check]:
     """Each step of the negotiation by itself, under the policy of the route."""
     facts, policy = read_facts(environ), route.policy
     assert policy is not None  # noqa: S101 - exempt routes have no checks
@@ -125,9 +127,11 @@ def _checks(target: Target, route: Route, environ: WSGIEnvironment) -> Iterator[
     if not is_preflight(environ):
         return
     open_policy = policy.twin(allow_origins="*")
-    yield _check(
-        target, route, "method", facts._replace(requested_headers=None), facts.requested_method or "", open_policy
-    )
+    method = facts.requested_method or ""
+    if _reason_of(error) == Reason.METHOD_NOT_ROUTED.value:
+        yield Check("method", "FAIL", f"{method}: {Reason.METHOD_NOT_ROUTED.value}, by the routes of this URL")
+    else:
+        yield _check(target, route, "method", facts._replace(requested_headers=None), method, open_policy)
     if facts.requested_headers:
         any_method = facts._replace(requested_method=next(iter(policy.methods), "GET"))
         yield _check(target, route, "headers", any_method, facts.requested_headers, open_policy)
@@ -149,6 +153,19 @@ _FIELDS: Final = {"origin": "allow_origins", "method": "allow_methods", "headers
 # ---------------------------------------------------------------------------------------
 # What to write
 # ---------------------------------------------------------------------------------------
+
+
+def _fixes_of(
+    error: CORSError | None, target: Target, route: Route, environ: WSGIEnvironment
+) -> tuple[list[str], bool]:
+    if error is None:
+        return [], True
+    if _reason_of(error) in _BY_ROUTING:  # no change of the policy helps
+        return [error.exchange.refusal.partition("; ")[2]], False
+    return _fixes(target, route, environ)
+
+
+_BY_ROUTING: Final = {reason.value for reason in (Reason.METHOD_NOT_ROUTED, Reason.ROUTING_FAILED)}
 
 
 def _fixes(target: Target, route: Route, environ: WSGIEnvironment) -> tuple[list[str], bool]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
+from urllib.parse import quote
 
 from flask_preflight import __version__
 from flask_preflight.commands.output import Finding, echo, printable
@@ -27,7 +29,8 @@ def github_lines(findings: Iterable[Finding]) -> Iterator[str]:
         file, line = _split(finding.where)
         place = {"file": file, "line": line, "title": finding.id}
         properties = ",".join(f"{name}={_escape_property(value)}" for name, value in place.items() if value)
-        yield f"::{levels.get(finding.level, finding.level)} {properties}::{_escape(finding.message)}"
+        text = finding.message if file else f"{finding.where}: {finding.message}"
+        yield f"::{levels.get(finding.level, finding.level)} {properties}::{_escape(text)}"
 
 
 def _escape(text: str) -> str:
@@ -52,19 +55,30 @@ def _help(finding: Finding) -> dict[str, Any]:
 
 
 def _result(finding: Finding) -> dict[str, Any]:
-    result: dict[str, Any] = {
+    return {
         "ruleId": finding.id,
         "level": finding.level,
         "message": {"text": finding.message},
+        "locations": [_location(finding.where)],
     }
-    file, line = _split(finding.where)
-    if line:
-        location = {"artifactLocation": {"uri": file}, "region": {"startLine": int(line)}}
-        result["locations"] = [{"physicalLocation": location}]
-    return result
+
+
+def _location(where: str) -> dict[str, Any]:
+    file, line = _split(where)
+    if file:
+        return {"physicalLocation": {"artifactLocation": {"uri": _uri(file)}, "region": {"startLine": int(line)}}}
+    if "://" in where:
+        return {"physicalLocation": {"artifactLocation": {"uri": where}}}
+    return {"logicalLocations": [{"fullyQualifiedName": where}]}
+
+
+def _uri(file: str) -> str:
+    """A reference relative to the project, or a ``file:`` URL: https://www.rfc-editor.org/rfc/rfc3986#section-4.1"""
+    path = PureWindowsPath(file) if PureWindowsPath(file).is_absolute() else PurePosixPath(file)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
 
 def _split(where: str) -> tuple[str, str]:
     """The file and the line; of anything else, such as a URL, nothing."""
     file, _, line = where.rpartition(":")
-    return (file, line) if file and line.isdigit() and "://" not in file else ("", "")
+    return (file, line) if file and line.isascii() and line.isdigit() and int(line) and "://" not in file else ("", "")
