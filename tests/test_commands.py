@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner, Result
@@ -16,6 +17,7 @@ from flask import Flask
 from flask.cli import ScriptInfo
 from sarif_pydantic import Sarif
 from sessions import run, steps_of, text_of
+from werkzeug.routing import BaseConverter
 
 from flask_preflight import Policy, Preflight, PreflightMiddleware, by_path, cors_exempt, cors_route
 from flask_preflight.__main__ import commands
@@ -353,6 +355,24 @@ def test_an_insecure_origin_with_cookies_has_no_fix() -> None:
     assert "is not encrypted" in document["fixes"][0]
 
 
+@pytest.mark.parametrize("origin", [PAGE, "https://b.example"])
+def test_no_change_of_a_policy_helps_where_the_routing_fails(origin: str) -> None:
+    class Bad(BaseConverter):
+        def to_python(self, value: str) -> str:
+            raise ZeroDivisionError
+
+    app = new_app()
+    app.url_map.converters["bad"] = Bad
+    app.add_url_rule("/bad/<bad:x>", "bad", lambda x: "", methods=["PUT"])
+    document = explained(app, "PUT", "/bad/1", "--origin", origin)
+    assert (document["reason"], document["fixed"], len(document["fixes"])) == ("routing-failed", False, 1)
+    assert "allow_methods" not in document["fixes"][0]
+    checks = {check["name"]: check["text"] for check in document["checks"]}
+    if reason == "method-not-routed":
+        assert "methods=['DELETE']" in document["fixes"][0]
+        assert checks["method"] == "DELETE: method-not-routed, by the routes of this URL"
+
+
 def test_an_exempt_view() -> None:
     app = new_app()
     app.add_url_rule("/x", "x", cors_exempt(lambda: ""), methods=["PUT"])
@@ -369,38 +389,62 @@ def test_an_exempt_view() -> None:
 # Formats
 # ---------------------------------------------------------------------------------------
 
-FINDINGS = [
-    Finding("a-b", "error", "views.py:41", "100 % wrong:\nsee, there", "docs/problems.md#a-b"),
-    Finding("a-b", "warning", "the app's configuration", "a,b: c"),
-    Finding("c", "note", "https://a.example:8000", "é"),
-]
+
+def finding_at(where: str) -> Finding:
+    return Finding("a-b", "warning", where, "100 % wrong:\nsee, there", "docs/problems.md#a-b")
 
 
-def test_github_annotations() -> None:
-    assert [*github_lines(FINDINGS)] == [
-        "::error file=views.py,line=41,title=a-b::100 %25 wrong:%0Asee, there",
-        "::warning title=a-b::a,b: c",
-        "::notice title=c::é",
-    ]
+# where, its properties in an annotation, what is said before the message, and its location in SARIF
+PLACES: dict[str, tuple[str, str, str, dict[str, Any]]] = {
+    "file": ("views.py:41", "file=views.py,line=41,", "", {"uri": "views.py", "line": 41}),
+    "spaces": ("my app/é %.py:1", "file=my app/é %25.py,line=1,", "", {"uri": "my%20app/%C3%A9%20%25.py", "line": 1}),
+    "comma-and-colon": ("a,b:c.py:2", "file=a%2Cb%3Ac.py,line=2,", "", {"uri": "a%2Cb%3Ac.py", "line": 2}),
+    "absolute": (
+        "/srv/my app/a.py:3",
+        "file=/srv/my app/a.py,line=3,",
+        "",
+        {"uri": "file:///srv/my%20app/a.py", "line": 3},
+    ),
+    "windows": ("C:\\x y\\a.py:4", "file=C%3A\\x y\\a.py,line=4,", "", {"uri": "file:///C:/x%20y/a.py", "line": 4}),
+    "url": ("https://a.example/x", "", "https://a.example/x: ", {"uri": "https://a.example/x"}),
+    "url-with-port": ("https://a.example:8000", "", "https://a.example:8000: ", {"uri": "https://a.example:8000"}),
+    "config": ("PREFLIGHT_MAX_AGE in app.config", "", "PREFLIGHT_MAX_AGE in app.config: ", {}),
+    "module": ("shop.views", "", "shop.views: ", {}),
+    "no-place": ("an unknown place", "", "an unknown place: ", {}),
+    "line-0": ("a.py:0", "", "a.py:0: ", {}),
+    "no-file": (":5", "", ":5: ", {}),
+    "other-digits": ("a.py:²", "", "a.py:²: ", {}),
+}
 
 
-def test_sarif_follows_its_schema() -> None:
-    log = Sarif.model_validate_json(sarif(FINDINGS))
-    results = log.runs[0].results or []
+@pytest.mark.parametrize(("where", "properties", "before", "location"), PLACES.values(), ids=PLACES)
+def test_an_annotation_says_where(where: str, properties: str, before: str, location: dict[str, Any]) -> None:
+    (line,) = github_lines([finding_at(where)])
+    assert line == f"::warning {properties}title=a-b::{before}100 %25 wrong:%0Asee, there"
+
+
+@pytest.mark.parametrize(("where", "properties", "before", "location"), PLACES.values(), ids=PLACES)
+def test_sarif_says_where_and_follows_its_schema(
+    where: str, properties: str, before: str, location: dict[str, Any]
+) -> None:
+    text = sarif([finding_at(where), Finding("c", "note", "é", "ü"), Finding("d", "error", "x:1", "")])
+    results = Sarif.model_validate_json(text).runs[0].results or []
     assert [(result.rule_id, result.level and result.level.value) for result in results] == [
-        ("a-b", "error"),
         ("a-b", "warning"),
         ("c", "note"),
+        ("d", "error"),
     ]
-    # GitHub refuses the whole log if one result has no location
-    places = [
-        result["locations"][0]["physicalLocation"] for result in json.loads(sarif(FINDINGS))["runs"][0]["results"]
-    ]
-    assert places == [
-        {"artifactLocation": {"uri": "views.py"}, "region": {"startLine": 41}},
-        {"artifactLocation": {"uri": "the%20app's%20configuration"}},
-        {"artifactLocation": {"uri": "https://a.example:8000"}},
-    ]
+    place = json.loads(text)["runs"][0]["results"][0]["locations"][0]
+    if location:
+        region = {"region": {"startLine": location["line"]}} if "line" in location else {}
+        assert place == {"physicalLocation": {"artifactLocation": {"uri": location["uri"]}, **region}}
+    else:
+        assert place == {"physicalLocation": {"artifactLocation": {"uri": quote(where)}}}
+
+
+@pytest.mark.parametrize(("level", "command"), [("error", "error"), ("warning", "warning"), ("note", "notice")])
+def test_the_levels_of_annotations(level: Any, command: str) -> None:
+    assert [*github_lines([Finding("c", level, "a.py:1", "é")])] == [f"::{command} file=a.py,line=1,title=c::é"]
 
 
 def test_diff_says_how_to_accept_a_change(tmp_path: Path) -> None:

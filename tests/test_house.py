@@ -80,7 +80,7 @@ LAYERS = {
     "commands/output": ("problems explain fetch", "click"),
     "commands/reports": ("commands/output", ""),
     "commands/samples": ("origin", "flask werkzeug"),
-    "commands/near_misses": ("origin", ""),
+    "commands/near_misses": ("origin", "werkzeug"),
     "commands/targets": (
         "problems policy engine explain journal paths responses wsgi marks routes state layer commands/output "
         "commands/samples",
@@ -99,8 +99,8 @@ LAYERS = {
         "click",
     ),
     "commands/verify": (
-        "fetch problems origin policy engine commands/output commands/reports commands/samples commands/near_misses "
-        "commands/targets commands/app",
+        "fetch problems origin policy engine explain commands/output commands/reports commands/samples "
+        "commands/near_misses commands/targets commands/app",
         "click flask",
     ),
     "commands/diff": (

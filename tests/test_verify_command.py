@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
+from functools import partial, wraps
 from pathlib import Path
+from runpy import run_path
 from typing import Any, NamedTuple
 
 import pytest
-from flask import Flask, Response, request
+from flask import Flask, Response, current_app, request
 from flask.views import MethodView
 from flask_cors import CORS, cross_origin
+from werkzeug.local import LocalProxy
 
 from flask_preflight import Policy, PolicyError, Preflight, PreflightMiddleware, by_path, cors_exempt, cors_route
-from flask_preflight.commands.near_misses import hosts_in, near_misses
+from flask_preflight.commands.near_misses import hints_of, near_misses
 from flask_preflight.commands.output import Finding
 from flask_preflight.commands.targets import target_of
 from flask_preflight.commands.verify import Verified, problem_findings, text_of, verify
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "docs" / "examples"))
-import app as example
+EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "app.py"
 
 PAGE = "https://app.example.com"
 HERE = Path(__file__)
@@ -220,7 +221,7 @@ CLEAN: dict[str, Callable[[], Any]] = {
     "middleware": lambda: PreflightMiddleware(lambda environ, start: [], Policy(allow_origins=[PAGE])),
     "paths": lambda: PreflightMiddleware(lambda environ, start: [], by_path({"/a": Policy(allow_origins=[PAGE])})),
     "policy": lambda: Policy(allow_origins=[PAGE]),
-    "example": example.create_app,
+    "example": lambda: run_path(str(EXAMPLE))["create_app"](),
 }
 
 
@@ -278,14 +279,164 @@ def test_after_problems_it_says_that_nothing_else_was_checked() -> None:
     [
         (prefix, ["app.example.com"]),
         (unanchored, ["app.example.com"]),
-        (exact, ["shop.example.com", "app.example.com"]),
+        (exact, ["app.example.com", "shop.example.com"]),
         (closing_over("a.example"), ["a.example"]),
         (everybody, []),
         (print, []),
     ],
 )
 def test_hosts_in_a_callable(allowed: Any, hosts: list[str]) -> None:
-    assert hosts_in(allowed) == hosts
+    assert sorted(hints_of(allowed).hosts) == hosts
+
+
+# Each allows https://stranger-acme.test, and knows its host in another way.
+def ends(end: str, origin: str, environ: Any) -> bool:
+    return origin.endswith(end)
+
+
+def helper(origin: str) -> bool:
+    return origin.endswith("acme.test")
+
+
+def by_helper(origin: str, environ: Any) -> bool:
+    return helper(origin)
+
+
+def with_default(origin: str, environ: Any, end: str = "acme.test") -> bool:
+    return origin.endswith(end)
+
+
+def with_keyword(origin: str, environ: Any, *, end: str = "acme.test") -> bool:
+    return origin.endswith(end)
+
+
+SETTINGS: dict[str, Any] = {"cors": {"hosts": ["acme.test"]}}
+EXPRESSION = re.compile(r"https://.*acme\.test")
+
+
+def by_setting(origin: str, environ: Any) -> bool:
+    return origin.endswith(SETTINGS["cors"]["hosts"][0])
+
+
+def by_expression(origin: str, environ: Any) -> bool:
+    return EXPRESSION.fullmatch(origin) is not None
+
+
+class Settings:
+    END = "acme.test"
+
+
+def by_class(origin: str, environ: Any) -> bool:
+    return origin.endswith(Settings.END)
+
+
+class Ends:
+    def __init__(self) -> None:
+        self.end = "acme.test"
+
+    def __call__(self, origin: str, environ: Any) -> bool:
+        return origin.endswith(self.end)
+
+    def method(self, origin: str, environ: Any) -> bool:
+        return origin.endswith(self.end)
+
+
+class Calls:
+    def __call__(self, origin: str, environ: Any) -> bool:
+        return origin.endswith("acme.test")
+
+
+def unnamed() -> Callable[[str, Any], bool]:
+    return lambda origin, environ: origin.endswith(end)
+
+
+end = "acme.test"
+
+
+@wraps(by_helper)
+def wrapping(origin: str, environ: Any) -> bool:
+    return by_helper(origin, environ)
+
+
+def of_path(origin: str, environ: Any) -> bool:
+    return environ["PATH_INFO"] == "/data" and origin.endswith("acme.test")
+
+
+def of_config(origin: str, environ: Any) -> bool:
+    return origin.endswith(current_app.config["ENDS"]) and origin != "acme.test"
+
+
+LOOSE = (
+    *(partial(ends, "acme.test"), partial(partial(ends), "acme.test"), by_helper, with_default, with_keyword),
+    *(by_setting, by_expression, by_class, Ends(), Ends().method, Calls(), unnamed(), wrapping, of_path, of_config),
+)
+
+
+@pytest.mark.parametrize("allowed", LOOSE, ids=lambda allowed: getattr(allowed, "__qualname__", repr(type(allowed))))
+def test_the_host_is_found_wherever_a_callable_has_it(allowed: Any) -> None:
+    app = app_with(allow_origins=allowed)
+    app.config["ENDS"] = "acme.test"
+    (finding,) = verify(target_of(app, "the app")).findings
+    assert finding.id == "stranger-allowed"
+
+
+def test_what_a_callable_can_reach_is_bounded_and_never_runs() -> None:
+    class Proud:
+        def __getattr__(self, name: str) -> Any:
+            raise AssertionError(name)
+
+    ring: list[Any] = [Proud(), print, re, {"a": LocalProxy(lambda: 1 / 0)}]
+    ring += [ring, "a" * 10**6, [[f"a{number}.test"] for number in range(10_000)]]
+
+    def allowed(origin: str, environ: Any) -> bool:
+        return origin in ring
+
+    def unfilled() -> Any:
+        def inner(origin: str, environ: Any) -> bool:
+            return later == origin
+
+        found = hints_of(inner)
+        later = ""
+        return found
+
+    assert len(hints_of(allowed).hosts) == 20
+    assert unfilled() == ([], [])
+
+
+# A callable that compares whole origins lets no stranger in, whatever else stands in its list.
+LISTS = {
+    "both-schemes": {"https://acme.test", "http://acme.test"},
+    "local": {"http://localhost", "http://localhost:3000", "http://127.0.0.1"},
+    "ports": {"https://acme.test", "https://acme.test:1", "https://acme.test:8443"},
+    "many": {f"https://{start}{number}.acme.test" for number in range(100) for start in ("", "a")},
+    "others": {"https://github.com", "https://codepen.io"},
+}
+
+
+@pytest.mark.parametrize("listed", LISTS.values(), ids=LISTS)
+def test_a_callable_with_a_list_of_origins_has_no_finding(listed: set[str]) -> None:
+    def allowed(origin: str, environ: Any) -> bool:
+        return origin in listed
+
+    assert verify(target_of(checked_by(allowed), "the app")).findings == []
+
+
+def test_a_callable_that_raises_was_not_checked() -> None:
+    def by_header(origin: str, environ: Any) -> bool:
+        return environ["HTTP_X_TENANT"] in origin
+
+    (finding,) = verify(target_of(checked_by(by_header), "the app")).findings
+    assert (finding.id, finding.level) == ("callable-not-checked", "warning")
+    assert "raised \"KeyError: 'HTTP_X_TENANT'\", so it was not checked" in finding.message
+
+
+def test_a_callable_may_look_at_the_client() -> None:
+    assert verify(target_of(checked_by(lambda origin, environ: environ["REMOTE_ADDR"] == origin), "it")).findings == []
+
+
+def test_risks_of_many_http_origins() -> None:
+    found = verify(target_of(app_with(allow_origins=[f"http://a{number}.test" for number in range(20_000)]), "the app"))
+    assert found.findings == []
 
 
 def test_near_misses_are_other_origins() -> None:
@@ -297,5 +448,5 @@ def test_near_misses_are_other_origins() -> None:
 
 def test_each_id_has_a_section_in_the_docs() -> None:
     page = (HERE.parent.parent / "docs" / "commands" / "verify.md").read_text(encoding="utf-8")
-    ids = {hole.id for hole in HOLES.values()} | {"variable-not-read", "variable-replaced"}
+    ids = {hole.id for hole in HOLES.values()} | {"variable-not-read", "variable-replaced", "callable-not-checked"}
     assert set(re.findall(r"^### ([a-z-]+)$", page, re.MULTILINE)) == ids

@@ -54,9 +54,11 @@ class Explained(NamedTuple):
     @property
     def reason(self) -> str:
         """The reason of a refusal, or the step of the browser's that failed; ``""`` if nothing did."""
-        if self.error is None:
-            return ""
-        return self.error.exchange.refusal.partition(";")[0] or self.error.step.value
+        return _reason_of(self.error)
+
+
+def _reason_of(error: CORSError | None) -> str:
+    return (error.exchange.refusal.partition(";")[0] or error.step.value) if error else ""
 
 
 class Check(NamedTuple):
@@ -94,9 +96,9 @@ def explain_request(
         environ = preflight_environ(whole, method, origin, first.request_headers.get(REQUEST_HEADERS, ""))
     else:
         environ = make_environ(whole, method, {"Origin": origin, **({"Cookie": "a=b"} if cookies else {})})
-    fixes, is_enough = _fixes(target, route, environ, cookies=cookies) if error else ([], True)
+    fixes, is_enough = _fixes_of(error, target, route, environ, cookies=cookies)
     fields = {field: _where(route, field) for field in FIELDS if _is_set(route, field)}
-    return Explained(route, error, sent, [*_checks(target, route, environ)], fixes, is_enough, fields)
+    return Explained(route, error, sent, [*_checks(target, route, environ, error)], fixes, is_enough, fields)
 
 
 def _whole_url(url: str, base: str) -> str:
@@ -123,7 +125,7 @@ def _is_set(route: Route, field: str) -> bool:
 # ---------------------------------------------------------------------------------------
 
 
-def _checks(target: Target, route: Route, environ: WSGIEnvironment) -> Iterator[Check]:
+def _checks(target: Target, route: Route, environ: WSGIEnvironment, error: CORSError | None) -> Iterator[Check]:
     """Each step of the negotiation by itself, under the policy of the route."""
     facts, policy = read_facts(environ), route.policy
     assert policy is not None  # noqa: S101 - exempt routes have no checks
@@ -172,6 +174,16 @@ _FIELDS: Final = {"origin": "allow_origins", "method": "allow_methods", "headers
 # ---------------------------------------------------------------------------------------
 # What to write
 # ---------------------------------------------------------------------------------------
+
+
+def _fixes_of(
+    error: CORSError | None, target: Target, route: Route, environ: WSGIEnvironment, *, cookies: bool
+) -> tuple[list[str], bool]:
+    if error is None:
+        return [], True
+    if _reason_of(error) == Reason.ROUTING_FAILED.value:  # no change of the policy helps
+        return [error.exchange.refusal.partition("; ")[2]], False
+    return _fixes(target, route, environ, cookies=cookies)
 
 
 def _fixes(target: Target, route: Route, environ: WSGIEnvironment, *, cookies: bool) -> tuple[list[str], bool]:

@@ -7,9 +7,15 @@ The questions are those of CORScanner, Corsy, nuclei and ZAP, and some that they
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from types import CodeType
-from typing import Any, Final
+from collections import deque
+from collections.abc import Iterable, Iterator
+from functools import partial
+from inspect import getattr_static
+from itertools import islice
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any, Final, NamedTuple
+
+from werkzeug.local import LocalProxy
 
 from flask_preflight.origin import MAX_ORIGIN_LENGTH, parse_origin
 
@@ -77,31 +83,85 @@ def _hosts(host: str) -> Iterator[str]:
 # ---------------------------------------------------------------------------------------
 
 _MOST_HINTS: Final = 20
+_MOST_LOOKED_AT: Final = 5000
+_MOST_CHARACTERS: Final = 1000
 _HOST: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
 
 
-def hosts_in(function: Any) -> list[str]:
-    """Hosts in the strings that *function* knows: constants, what it closes over, and global names that it uses.
+class Hints(NamedTuple):
+    """What a callable knows: the first *hosts*, and whole *origins*.
 
     Faulty matching is found by its near misses, and those depend on the host that it looks for.
     """
-    texts = [text.replace("\\", "") for text in _texts_of(function)]
-    hosts = [host.lower() for text in texts for host in _HOST.findall(text)]
-    return list(dict.fromkeys(hosts))[:_MOST_HINTS]
+
+    hosts: list[str]
+    origins: list[str]
+
+
+def hints_of(function: Any) -> Hints:
+    """The hosts and origins in the strings that *function* can reach. Nothing of it runs."""
+    texts = [*_texts_of(function)]
+    hosts = (host.lower() for text in texts for host in _HOST.findall(text.replace("\\", "")))
+    origins = dict.fromkeys(text for text in texts if parse_origin(text) is not None)
+    return Hints([*islice(dict.fromkeys(hosts), _MOST_HINTS)], [*origins])
 
 
 def _texts_of(function: Any) -> Iterator[str]:
-    function = getattr(function, "__func__", function)
-    if not hasattr(function, "__code__"):
-        function = getattr(type(function), "__call__", None)  # noqa: B004 - its code is needed
-    code = getattr(function, "__code__", None)
-    if not isinstance(code, CodeType):
-        return
-    yield from _strings_in(code.co_consts)
-    cells = getattr(function, "__closure__", None) or ()
-    names = getattr(function, "__globals__", {})
-    for value in (*(_content(cell) for cell in cells), *(names.get(name) for name in code.co_names)):
-        yield from _strings_in([getattr(value, "pattern", value)])  # of a regular expression
+    """Strings, the near ones first."""
+    waiting, seen = deque([function]), {id(function)}
+    while waiting:
+        for part in _parts_of(waiting.popleft()):
+            if issubclass(type(part), str):
+                yield part[:_MOST_CHARACTERS]
+            elif id(part) not in seen and len(seen) < _MOST_LOOKED_AT:
+                seen.add(id(part))
+                waiting.append(part)
+
+
+# Even to ask for the class of a proxy runs what it stands for.
+_OPAQUE: Final = (ModuleType, LocalProxy)
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    if type(value) in _OPAQUE:
+        return ()
+    if isinstance(value, list | tuple | set | frozenset):
+        return value
+    if isinstance(value, dict):
+        return (*value.keys(), *value.values())
+    if isinstance(value, CodeType):
+        return value.co_consts
+    if isinstance(value, partial):
+        return (value.func, value.args, value.keywords)
+    if isinstance(value, re.Pattern):
+        return (value.pattern,)
+    if isinstance(value, MethodType):
+        return (value.__func__, value.__self__)
+    return _parts_of_function(value) if isinstance(value, FunctionType) else _parts_of_object(value)
+
+
+def _parts_of_function(function: FunctionType) -> Iterator[Any]:
+    """Its constants, what it closes over, its defaults, and the names of its module that it uses."""
+    yield function.__code__
+    yield from (_content(cell) for cell in function.__closure__ or ())
+    yield from (function.__defaults__, function.__kwdefaults__)
+    for name in function.__code__.co_names:
+        value = function.__globals__.get(name)
+        # libraries know other hosts
+        if not issubclass(type(value), FunctionType | type) or _package_of(value) == _package_of(function):
+            yield value
+
+
+def _package_of(value: Any) -> str:
+    return str(value.__module__).partition(".")[0]
+
+
+def _parts_of_object(value: Any) -> Iterator[Any]:
+    """Its attributes, and the method by which it is called."""
+    yield from getattr(value, "__dict__", {}).values()
+    call = getattr_static(type(value), "__call__", None)
+    if isinstance(call, FunctionType):
+        yield call
 
 
 def _content(cell: Any) -> Any:
@@ -109,13 +169,3 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # it is not filled yet
         return None
-
-
-def _strings_in(values: Any, depth: int = 3) -> Iterator[str]:
-    for value in values:
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, CodeType) and depth:
-            yield from _strings_in(value.co_consts, depth - 1)
-        elif isinstance(value, list | tuple | set | frozenset | dict) and depth:
-            yield from _strings_in(value, depth - 1)

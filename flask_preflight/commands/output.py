@@ -183,7 +183,7 @@ def relative(place: str) -> str:
     folders = [Path.cwd(), *sorted((Path(entry) for entry in sys.path if entry), key=lambda path: -len(str(path)))]
     for folder in folders:
         with suppress(ValueError):
-            return str(Path(place).relative_to(folder))
+            return Path(place).relative_to(folder).as_posix()  # as annotations and SARIF name files
     return place
 
 

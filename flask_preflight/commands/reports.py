@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -28,7 +29,8 @@ def github_lines(findings: Iterable[Finding]) -> Iterator[str]:
         file, line = _split(finding.where)
         place = {"file": file, "line": line, "title": finding.id}
         properties = ",".join(f"{name}={_escape_property(value)}" for name, value in place.items() if value)
-        yield f"::{levels.get(finding.level, finding.level)} {properties}::{_escape(finding.message)}"
+        text = finding.message if file else f"{finding.where}: {finding.message}"
+        yield f"::{levels.get(finding.level, finding.level)} {properties}::{_escape(text)}"
 
 
 def _escape(text: str) -> str:
@@ -53,29 +55,33 @@ def _help(finding: Finding) -> dict[str, Any]:
 
 
 def _result(finding: Finding) -> dict[str, Any]:
-    result = {
+    return {
         "ruleId": finding.id,
         "level": finding.level,
         "message": {"text": finding.message},
+        "locations": [_location(finding.where)],
     }
-    return {**result, "locations": [{"physicalLocation": _location(finding.where)}]}
 
 
 def _location(where: str) -> dict[str, Any]:
     """A URI and, in a file, the line.
 
-    GitHub refuses the whole log if one result has none: https://github.com/github/codeql-action/issues/2459
+    GitHub refuses the whole log if one result has no URI: https://github.com/github/codeql-action/issues/2459
     """
     file, line = _split(where)
-    if line:
-        return {"artifactLocation": {"uri": quote(file)}, "region": {"startLine": int(line)}}
-    return {"artifactLocation": {"uri": quote(where, safe=_IN_URLS)}}
+    if file:
+        return {"physicalLocation": {"artifactLocation": {"uri": _uri(file)}, "region": {"startLine": int(line)}}}
+    uri = where if "://" in where else quote(where)
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}}}
 
 
-_IN_URLS: Final = ":/?#[]@!$&'()*+,;=%"  # https://www.rfc-editor.org/rfc/rfc3986#section-2.2
+def _uri(file: str) -> str:
+    """A reference relative to the project, or a ``file:`` URL: https://www.rfc-editor.org/rfc/rfc3986#section-4.1"""
+    path = PureWindowsPath(file) if PureWindowsPath(file).is_absolute() else PurePosixPath(file)
+    return path.as_uri() if path.is_absolute() else quote(path.as_posix())
 
 
 def _split(where: str) -> tuple[str, str]:
     """The file and the line; of anything else, such as a URL, nothing."""
     file, _, line = where.rpartition(":")
-    return (file, line) if file and line.isdigit() and "://" not in file else ("", "")
+    return (file, line) if file and line.isascii() and line.isdigit() and int(line) and "://" not in file else ("", "")

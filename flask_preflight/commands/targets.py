@@ -145,7 +145,8 @@ class Target:
 def make_environ(url: str, method: str, headers: Mapping[str, str]) -> WSGIEnvironment:
     parts = urlsplit(url)
     host = f"{parts.scheme}://{parts.netloc}/"
-    return create_environ(parts.path, host, parts.query, method=method, headers=headers)
+    client = {"REMOTE_ADDR": "127.0.0.1"}  # as servers have it
+    return create_environ(parts.path, host, parts.query, method=method, headers=headers, environ_base=client)
 
 
 def preflight_environ(url: str, method: str, origin: str = BASE_URL, headers: str = "") -> WSGIEnvironment:

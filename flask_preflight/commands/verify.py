@@ -10,7 +10,7 @@ from flask import Flask
 
 from flask_preflight import fetch
 from flask_preflight.commands.app import make_target
-from flask_preflight.commands.near_misses import EVERYWHERE, STRANGER, hosts_in, near_misses
+from flask_preflight.commands.near_misses import EVERYWHERE, STRANGER, hints_of, near_misses
 from flask_preflight.commands.output import (
     Finding,
     Level,
@@ -26,6 +26,7 @@ from flask_preflight.commands.output import (
 from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import (
+    BASE_URL,
     FlaskTarget,
     Route,
     Target,
@@ -33,6 +34,7 @@ from flask_preflight.commands.targets import (
     preflight_environ,
 )
 from flask_preflight.engine import RequestFacts
+from flask_preflight.explain import describe_error
 from flask_preflight.fetch import ALLOW_ORIGIN
 from flask_preflight.origin import Origins, parse_origin, parse_pattern
 from flask_preflight.policy import FIELDS, Policy
@@ -89,6 +91,7 @@ _DANGERS: Final = {
 
 
 def _risks_of_origins(policy: Policy, listed: list[str], *, debug: bool) -> Iterator[Risk]:
+    has_https = any(value.startswith("https://") for value in listed)
     for value in listed:
         pattern = parse_pattern(value)
         origin = pattern.origin if pattern else parse_origin(value)
@@ -101,7 +104,7 @@ def _risks_of_origins(policy: Policy, listed: list[str], *, debug: bool) -> Iter
             if not debug:
                 text = f"{value!r} while debug is off: any program on a user's machine can serve such a page"
                 yield Risk("localhost-in-production", "allow_origins", text)
-        elif origin.scheme == "http" and any(other.startswith("https://") for other in listed):
+        elif origin.scheme == "http" and has_https:
             text = f"{value!r} beside https: origins: whoever is on the network path can change that page"
             yield Risk("insecure-origin", "allow_origins", text)
 
@@ -122,12 +125,13 @@ def strangers_for(policy: Policy, host: str) -> list[str]:
         meant = [origin for origin in allowed if "*" not in origin]
         may_be_meant: Callable[[str], bool] = allowed.match
     else:
-        hosts = hosts_in(allowed)
-        known = [f"https://{name}" for name in hosts or [host]]
-        meant = known
-        may_be_meant = _below(hosts)
+        hints = hints_of(allowed)
+        known = [*hints.origins[:_MOST_LISTED], *(f"https://{name}" for name in hints.hosts)] or [f"https://{host}"]
+        meant = [*known, *hints.origins]
+        may_be_meant = _below(hints.hosts)
+    excluded = frozenset(meant)
     asked = dict.fromkeys((*EVERYWHERE, *(miss for origin in known for miss in near_misses(origin))))
-    return [origin for origin in asked if origin not in meant and not may_be_meant(origin)]
+    return [origin for origin in asked if origin not in excluded and not may_be_meant(origin)]
 
 
 _MOST_LISTED: Final = 20
@@ -143,16 +147,26 @@ def _below(hosts: list[str]) -> Callable[[str], bool]:
     return is_below
 
 
-def admitted(target: Target, policy: Policy, strangers: Iterable[str]) -> list[str]:
-    """The strangers that may read responses under *policy*."""
-    found: list[str] = []
-    for origin in strangers:
-        environ = make_environ("https://app.invalid/", "GET", {"Origin": origin})
-        facts = RequestFacts("GET", origin, environ=environ)
-        sent = dict(target.layer.negotiate(policy, facts).headers).get(ALLOW_ORIGIN)
-        if sent == origin:
-            found.append(origin)
-    return found
+class Asked(NamedTuple):
+    """What a policy said of strangers: which ones may read responses, and what a callable raised."""
+
+    inside: list[str]
+    error: Exception | None = None
+
+
+def ask_about(target: Target, policy: Policy, strangers: list[str], urls: Iterable[str]) -> Asked:
+    """Whether *strangers* may read the responses at *urls* under *policy*. A callable may look at the request."""
+    inside: dict[str, None] = {}
+    error: Exception | None = None
+    for url in urls:
+        environ = make_environ(url, "GET", {})
+        for origin in strangers:
+            facts = RequestFacts("GET", origin, environ={**environ, "HTTP_ORIGIN": origin})
+            decision = target.layer.negotiate(policy, facts)
+            error = error or decision.error
+            if dict(decision.headers).get(ALLOW_ORIGIN) == origin:
+                inside.setdefault(origin)
+    return Asked([*inside], error)
 
 
 # ---------------------------------------------------------------------------------------
@@ -248,9 +262,12 @@ def _order(finding: Finding) -> tuple[int, str, str]:
 def _risk_findings(routes: Iterable[Route], *, debug: bool) -> Iterator[Finding]:
     """The risks of all policies, each once for the place where its value is written."""
     views: dict[Finding, set[str]] = {}
+    risks: dict[Policy, list[Risk]] = {}
     for route in routes:
         policy = route.policy and (route.policy.broad or route.policy)
-        for risk in risks_of(policy, debug=debug) if policy else ():
+        if policy is not None and policy not in risks:
+            risks[policy] = [*risks_of(policy, debug=debug)]
+        for risk in risks[policy] if policy else ():
             finding = Finding(risk.id, "warning", _where(route, risk.field), risk.text, _page(risk.id))
             views.setdefault(finding, set()).add(route.rule)
     for finding, rules in views.items():
@@ -278,19 +295,26 @@ def _stranger_findings(target: Target, routes: Iterable[Route]) -> tuple[list[Fi
     found: list[Finding] = []
     questions = 0
     for policy, judged in asked.items():
-        host = judged[0].url.partition("://")[2].partition("/")[0]
-        strangers = strangers_for(policy, host)
+        urls = [*dict.fromkeys(route.url for route in judged if route.url)] or [BASE_URL]
+        strangers = strangers_for(policy, urls[0].partition("://")[2].partition("/")[0])
         questions += len(strangers) * len(judged)
-        inside = admitted(target, policy, strangers)
-        if inside:
-            name = getattr(policy.allow_origins, "__qualname__", type(policy.allow_origins).__qualname__)
-            text = (
-                f"The callable {name} in allow_origins allows {plural(len(inside), 'origin')} that it should not, such"
-                f" as {inside[0]!r}. Compare whole origins: return origin in {{'https://app.example.com'}}"
-            )
-            place = _where(judged[0], "allow_origins")
-            found.append(Finding("stranger-allowed", "error", place, text, _page("stranger-allowed")))
+        # a list says the same everywhere
+        answers = ask_about(target, policy, strangers, urls if callable(policy.allow_origins) else urls[:1])
+        found += _stranger_finding(answers, policy, _where(judged[0], "allow_origins"))
     return found, questions
+
+
+def _stranger_finding(answers: Asked, policy: Policy, where: str) -> Iterator[Finding]:
+    name = getattr(policy.allow_origins, "__qualname__", type(policy.allow_origins).__qualname__)
+    if answers.inside:
+        text = (
+            f"The callable {name} in allow_origins allows {plural(len(answers.inside), 'origin')} that it should not,"
+            f" such as {answers.inside[0]!r}. Compare whole origins: return origin in {{'https://app.example.com'}}"
+        )
+        yield Finding("stranger-allowed", "error", where, text, _page("stranger-allowed"))
+    elif answers.error is not None:
+        text = f"The callable {name} in allow_origins raised {describe_error(answers.error)}, so it was not checked"
+        yield Finding("callable-not-checked", "warning", where, text, _page("callable-not-checked"))
 
 
 def _place_of_app(target: FlaskTarget) -> str:
