@@ -121,12 +121,12 @@ LAYERS = {
         "werkzeug",
     ),
     "commands/live/checks": (
-        "fetch explain browser/text browser/urls browser/transport browser/checks browser/__init__ commands/output "
+        "fetch browser/text browser/urls browser/transport browser/checks browser/__init__ commands/output "
         "commands/targets commands/live/sections commands/live/asking commands/live/others",
         "",
     ),
     "commands/live/drift": (
-        "fetch origin policy explain browser/urls browser/transport browser/records browser/checks browser/__init__ "
+        "fetch origin policy browser/urls browser/transport browser/records browser/checks browser/__init__ "
         "commands/output commands/samples commands/near_misses commands/targets commands/live/sections "
         "commands/live/asking",
         "werkzeug",

@@ -466,7 +466,7 @@ def test_json(refusing: str) -> None:
 def test_github(refusing: str) -> None:
     assert run(refusing, "--origin", FRONTEND, "--format", "github") == (
         1,
-        f"::error title=allow-origin-missing::{MISSING}\n",
+        f"::error title=allow-origin-missing::{refusing}: {MISSING}\n",
         "",
     )
 
@@ -615,9 +615,9 @@ def test_an_app_that_raises() -> None:
         _, out, _ = run_with_flask(create_app, url_of(server), *page)
         status, _, err = run_with_flask(create_app, url_of(server))
     sections = {section["name"]: section for section in json.loads(out)["sections"]}
-    assert sections["who"]["text"] == "the app cannot be asked: it raises 'ValueError: on purpose'"
+    assert sections["who"]["text"].startswith("the app refuses it, too (asked in process): The answer (status 500)")
     assert [item["id"] for item in sections["stranger"]["findings"]] == ["null-allowed"]
-    assert (status, err) == (2, "Error: The app cannot be asked: it raises 'ValueError: on purpose'.\n")
+    assert (status, err) == (*(1, "A server would answer 500, because the app raised 'ValueError: on purpose'.\n"),)
 
 
 @pytest.mark.parametrize(

@@ -203,11 +203,11 @@ def _fixes(target: Target, route: Route, environ: WSGIEnvironment, *, cookies: b
             narrowed = policy
             policy = (policy.broad or policy).override(**changes)
         except PolicyError:
-            return sentences, False  # the sentence says what to change first
+            break  # the sentence says what to change first
         if narrowed.broad is not None and policy.allow_methods is None:
             policy = policy.narrow(narrowed.methods)
         if not changes:
-            return sentences, False
+            break
     return sentences, False
 
 

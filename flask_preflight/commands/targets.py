@@ -7,6 +7,7 @@ requests are answered as the policy says, so no view runs.
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from types import MethodType
@@ -15,6 +16,7 @@ from urllib.parse import quote, urlsplit
 
 from flask import Flask
 from werkzeug.datastructures import Headers
+from werkzeug.exceptions import NotFound
 from werkzeug.test import create_environ, run_wsgi_app
 
 from flask_preflight.commands.output import CannotRun, explaining, relative
@@ -65,7 +67,7 @@ class Route(NamedTuple):
     reason: Reason | None = None
 
 
-class Target:
+class Target(ABC):
     """What is asked. *layer* is what decides in it."""
 
     name: str
@@ -75,17 +77,17 @@ class Target:
         self.layer = layer
         self._raised: set[str] = set()
 
+    @abstractmethod
     def routes(self) -> Iterator[Route]:
         """All routes, sorted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def route(self, environ: WSGIEnvironment, method: str) -> Route:
         """The route of a request, or of the preflight for one, whose method is *method*."""
-        raise NotImplementedError
 
+    @abstractmethod
     def policy_of(self, environ: WSGIEnvironment) -> Policy | None:
         """What an actual request is judged by."""
-        raise NotImplementedError
 
     def preflight_policy(self, environ: WSGIEnvironment) -> Policy | None:
         """What a preflight is judged by."""
@@ -327,11 +329,6 @@ def _methods_of(policy: Policy | None) -> list[str]:
     return sorted(methods, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
 
 
-def _nothing(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    start_response("404 Not Found", [])
-    return []
-
-
 # ---------------------------------------------------------------------------------------
 # From a name to a target
 # ---------------------------------------------------------------------------------------
@@ -344,7 +341,7 @@ def target_of(found: Any, name: str) -> Target:
     :raises PolicyError: if its policies are not valid.
     """
     if isinstance(found, Policy):
-        return MiddlewareTarget(PreflightMiddleware(_nothing, found), name)
+        return MiddlewareTarget(PreflightMiddleware(NotFound(), found), name)
     if isinstance(found, PreflightMiddleware):
         return MiddlewareTarget(found, name)
     if isinstance(found, Flask):
@@ -365,9 +362,9 @@ def _flask_target(app: Flask) -> Target:
 
 def _layers(app: object) -> Iterator[object]:
     """The middleware around an app, as far as each calls what it wraps ``app`` or ``wsgi_app``."""
-    for _ in range(100):
-        if app is None or isinstance(app, MethodType):
-            return
+    seen: list[object] = []
+    while not (app is None or isinstance(app, MethodType) or any(app is other for other in seen)):
+        seen.append(app)
         yield app
         app = next((vars(app)[name] for name in ("app", "wsgi_app") if name in getattr(app, "__dict__", {})), None)
 
