@@ -1,4 +1,4 @@
-"""Rows grant what the package grants, with the same answer, and leave everything else to the app. No server is needed."""
+"""Rows grant what the package grants, with the same answer, and leave the rest to the app. No server is needed."""
 
 from __future__ import annotations
 

@@ -39,6 +39,8 @@ from flask_preflight.policy import Policy
 
 _FIRST: Final = "[A-Za-z0-9_~-]"
 _OTHERS: Final = "[A-Za-z0-9_.~-]"
+ANOTHER_PATH: Final = "the path or the method is another one"
+
 _ANYTHING: Final = "[^ ?#]*"
 
 
@@ -98,33 +100,41 @@ def _in_order(state: Any) -> Iterator[tuple[Rule, str]]:
 def _rows_of_rule(target: FlaskTarget, rule: Rule, ending: str, prefix: str, behind: Iterable[Rule]) -> Iterator[Row]:
     if rule.websocket or rule.build_only:
         return
-    wide = f"{prefix}{_wide_path(rule)}"
+    name = f"{', '.join(sorted((rule.methods or set()) - {'HEAD', 'OPTIONS'})) or 'any method'} {rule.rule}"
     methods = f"(?:{'|'.join(map(quote, sorted(rule.methods)))})" if rule.methods else ANY_METHOD
-    if ending:
-        path = wide.removesuffix("/") if ending == "lacks" else f"{wide.removesuffix('/')}/"
-        yield Row(f"{path}{QUERY} {methods}", None, rule.rule, "a slash at the end decides")
-        return
+    wide = f"{prefix}{_wide_path(rule)}"
+    others = [other for other in behind if other is not rule and _may_meet(rule, other)]
     reason = ""
-    try:
-        exact = f"{prefix}{_path_of(rule, target.flask)}{QUERY}"
-        for grant, announced in _grants_of(target, rule):
-            yield Row(f"{exact} (?:{'|'.join(announced)})", grant, rule.rule)
-    except (Unsayable, CannotExport) as error:
-        reason = str(error)
-    yield Row(f"{wide}{QUERY} {methods}", None, rule.rule, reason or "the path or the method is another one")
-    if others := _methods_behind(rule, behind):
-        yield Row(f"{wide}{QUERY} (?:{'|'.join(map(quote, others))})", None, rule.rule, "two rules share the URL")
+    if ending:
+        wide = f"{wide.removesuffix('/')}{'/' if ending == 'extra' else ''}"
+    else:
+        try:
+            exact = f"{prefix}{_path_of(rule, target.flask)}{QUERY}"
+            for grant, announced in _grants_of(target, rule):
+                yield Row(f"{exact} (?:{'|'.join(announced)})", grant, name)
+        except (Unsayable, CannotExport) as error:
+            reason = str(error)
+    # What the rule takes from those behind it
+    if reason or any(_share_method(rule, other) for other in others):
+        yield Row(f"{wide}{QUERY} {methods}", None, name, reason or ANOTHER_PATH)
+    if more := _methods_behind(rule, others):
+        yield Row(f"{wide}{QUERY} (?:{'|'.join(map(quote, more))})", None, name, ANOTHER_PATH)
 
 
-def _methods_behind(rule: Rule, behind: Iterable[Rule]) -> list[str]:
-    """The methods with which URLs of *rule* reach rules behind it that share another method with it.
+def _share_method(rule: Rule, other: Rule) -> bool:
+    return rule.methods is None or other.methods is None or bool(rule.methods & other.methods - {"OPTIONS"})
+
+
+def _methods_behind(rule: Rule, others: Iterable[Rule]) -> list[str]:
+    """The methods with which URLs of *rule* reach *others* that share another method with it.
 
     There, those rules grant less than at their other URLs.
     """
-    own = rule.methods or set()
-    others = [other for other in behind if other._parts != rule._parts and _may_meet(rule, other)]
-    sharing = [other.methods or set() for other in others if own & (other.methods or set()) - {"OPTIONS"}]
-    return sorted(set[str]().union(*sharing) - own)
+    sharing = [other for other in others if other._parts != rule._parts and _share_method(rule, other)]
+    return sorted(set[str]().union(*(other.methods or ANY for other in sharing)) - (rule.methods or ANY))
+
+
+ANY: Final = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 
 
 def _may_meet(one: Rule, two: Rule) -> bool:
