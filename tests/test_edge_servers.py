@@ -1,0 +1,308 @@
+"""Each exporter on its real server: it answers what the rows say, and leaves the rest, whatever is asked.
+
+``EDGE_REQUESTS=20000 pytest tests/test_edge_servers.py`` asks more, and ``EDGE_SEED=7`` other things.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+from test_servers import START_SECONDS, is_open, kept_port
+
+from flask_preflight import Policy, by_path
+from flask_preflight.commands.export import files_of
+from flask_preflight.edge.rows import Asked, Row, answer_of, rows_of
+
+REQUESTS = int(os.environ.get("EDGE_REQUESTS", "2000"))
+SEED = os.environ.get("EDGE_SEED", "1")
+LEFT = 418  # what a server answers that leaves a request to the app
+
+PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+
+pytestmark = pytest.mark.servers
+
+PAGE = "https://frontend.com"
+
+POLICIES: dict[str, Policy | None] = {
+    "/one": Policy(allow_origins=[PAGE]),
+    "/two": Policy(allow_origins=[PAGE, "http://localhost:3000"], allow_methods=["PUT", "DELETE"]),
+    "/none": Policy(),
+    "/subdomains": Policy(allow_origins=["https://*.frontend.com"], allow_headers=["Authorization", "X-A"]),
+    "/ports": Policy(allow_origins=["http://localhost:*", "http://[::1]:*"]),
+    "/both": Policy(allow_origins=["https://*.frontend.com:*", PAGE], allow_credentials=True),
+    "/public": Policy(allow_origins="*"),
+    "/everything": Policy(allow_origins="*", allow_methods="*", allow_headers="*", expose_headers="*"),
+    "/token": Policy(allow_origins="*", allow_headers=["*", "Authorization"]),
+    "/cookies": Policy(allow_origins=[PAGE], allow_credentials=True, allow_methods="*"),
+    "/null": Policy(allow_origins=["null", PAGE], dangerously_allow_null_origin=True),
+    "/status-200": Policy(allow_origins=[PAGE], preflight_status=200),
+    "/status-299": Policy(allow_origins=[PAGE], preflight_status=299),
+    "/no-headers": Policy(allow_origins=[PAGE], allow_headers=[], max_age=None),
+    "/odd-method": Policy(allow_origins=[PAGE], allow_methods=["PROPFIND", "X-1"]),
+    "/odd-header": Policy(allow_origins=[PAGE], allow_headers=["X-$a", "!"]),
+    "/many": Policy(
+        allow_origins=[f"https://shop-{number}.example.com" for number in range(200)]
+        + [f"https://*.region-{number}.example.com" for number in range(20)]
+    ),
+    "/schemes": Policy(allow_origins=["app://.", "moz-extension://*", "capacitor://localhost"]),
+    "/one/nested": Policy(allow_origins=["https://nested.example"]),
+    "/one/left": None,
+    "/UPPER": Policy(allow_origins=[PAGE]),
+    "/é": Policy(allow_origins=[PAGE]),
+}
+
+ORIGINS = (
+    *(PAGE, "http://frontend.com", "https://FRONTEND.com", "https://frontend.com.evil.com", "https://evilfrontend.com"),
+    *(
+        "https://frontend.com:443",
+        "https://frontend.com:8443",
+        "https://frontend.com.",
+        "https://frontendxcom",
+        "null",
+        "NULL",
+    ),
+    *("https://x.frontend.com", "https://x.y.z.frontend.com", "https://a.b.c.d.frontend.com", "https://.frontend.com"),
+    *(
+        "https://x.frontend.com:8443",
+        "https://x.frontend.com:443",
+        "https://x.frontend.com:65536",
+        "https://-.frontend.com",
+    ),
+    *("http://localhost:3000", "http://localhost", "http://localhost:80", "http://localhost:1", "http://[::1]:3000"),
+    *(
+        "https://shop-7.example.com",
+        "https://shop-200.example.com",
+        "https://a.region-3.example.com",
+        "app://.",
+        "app://x",
+    ),
+    *(
+        "moz-extension://4f-1",
+        "moz-extension://",
+        "capacitor://localhost",
+        "https://nested.example",
+        "*",
+        "",
+        "https://",
+    ),
+    *("https://frontend.com/", "https://frontend.com https://frontend.com", "https://frontend.com,https://evil.com"),
+    *(
+        "https://evil.com\x00https://frontend.com",
+        "https://user@frontend.com",
+        "https://frontend.com#",
+        "https://frontend.com$",
+    ),
+    *('https://frontend.com"', "https://frontend.com'", "https://frontend.com\\", "https://{frontend.com}", "x" * 400),
+    *("https://xn--bcher-kva.frontend.com", "https://x_y.frontend.com", f"https://{'a' * 63}.frontend.com"),
+    *(f"https://{'a' * 64}.frontend.com", "https://x.frontend.com\t", "file://", "p0 https://frontend.com"),
+)
+METHODS = (
+    *("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "PROPFIND", "X-1", "OPTIONS", "TRACE", "CONNECT", "get", "Put"),
+    *("", "*", "GET PUT", "GET,PUT", "G$T", "GET\t", "x" * 300),
+)
+LISTS = (
+    *("", "content-type", "authorization", "x-a", "authorization,x-a", "authorization,content-type", "Content-Type"),
+    *("content-type, x-a", ",", ",content-type", "content-type,", "content-type,,x-a", "x-b", "*", "x-$a", "!"),
+    *("content-type;x-a", ",".join(["content-type"] * 32), ",".join(["content-type"] * 33), "," * 200, "x-a" * 1000),
+)
+TAILS = (
+    "",
+    "/",
+    "/x",
+    "/x/y",
+    "?a=b",
+    "/x?a=/../b",
+    "x",
+    "/../one",
+    "/./x",
+    "//x",
+    "/%2e%2e/one",
+    "/a%20b",
+    "/.hidden",
+    "/x;y",
+)
+
+
+def asked_of(random: Random, rows: list[Row]) -> Asked:
+    """Half of them as browsers ask, and half hostile."""
+    target = random.choice([*POLICIES, "/elsewhere"]).replace("é", "%C3%A9")
+    if random.random() < 0.5:
+        return Asked("OPTIONS", f"{target}{random.choice(TAILS[:6])}", *_likely(random, rows, target))
+    method = random.choice(["OPTIONS", "OPTIONS", "OPTIONS", "GET", "POST"])
+    target = f"{target}{random.choice(TAILS)}"
+    return Asked(method, target, random.choice(ORIGINS), random.choice(METHODS), random.choice(LISTS))
+
+
+def _likely(random: Random, rows: list[Row], target: str) -> tuple[str, str, str]:
+    """What the policy of *target* probably grants."""
+    policy = POLICIES.get(target)
+    origins = [origin for origin in ORIGINS if policy is not None and policy.allows_origin(origin)] or [PAGE]
+    methods = [*(policy.methods if policy is not None else ()), "GET"]
+    names = [name.lower() for name in (policy.headers if policy is not None else ()) if name.isascii()]
+    listed = ",".join(sorted(random.sample(names, random.randint(0, len(names)))))
+    return random.choice(origins), random.choice(methods), listed
+
+
+class Answer(NamedTuple):
+    status: int
+    headers: tuple[tuple[str, str], ...]
+
+
+def expected(rows: list[Row], asked: Asked) -> Answer:
+    answer = answer_of(rows, asked)
+    return Answer(LEFT, ()) if answer is None else Answer(answer[0], tuple(sorted(answer[1])))
+
+
+# ---------------------------------------------------------------------------------------
+# Servers
+# ---------------------------------------------------------------------------------------
+
+
+class Edge(NamedTuple):
+    """How an edge is started. *configure* gets the folder, the port and the exported files; *command* is run there."""
+
+    configure: Callable[[Path, int, dict[str, str]], None]
+    command: tuple[str, ...]
+    # What the edge does otherwise with requests that no browser sends: it refuses or changes them.
+    refuses: Callable[[Asked], bool] = lambda asked: False
+
+
+def configure_nginx(folder: Path, port: int, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="ascii")
+    temporary = " ".join(
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
+    )
+    (folder / "nginx.conf").write_text(
+        "daemon off; master_process off; error_log stderr; events {}\n"
+        f"pid {folder}/pid;\n"
+        f"http {{ access_log off; {temporary} map_hash_bucket_size 128; map_hash_max_size 4096;\n"
+        "keepalive_requests 100000; large_client_header_buffers 4 32k;\n"
+        "include cors-maps.conf;\n"
+        f"server {{ listen 127.0.0.1:{port} reuseport;\n"
+        f"include cors-server.conf; location / {{ return {LEFT}; }} }} }}\n",
+        encoding="ascii",
+    )
+
+
+EDGES = {
+    "nginx": Edge(configure_nginx, ("nginx", "-p", "{folder}", "-e", "stderr", "-c", "{folder}/nginx.conf")),
+}
+
+
+@contextmanager
+def served(name: str, folder: Path, rows: list[Row]) -> Iterator[int]:
+    """The edge *name* with *rows*, on a port."""
+    edge = EDGES[name]
+    program = shutil.which(edge.command[0], path=PATH)
+    if program is None:
+        pytest.skip(f"{edge.command[0]} is not installed")
+    with kept_port() as port:
+        edge.configure(folder, port, files_of(name, rows, f"flask preflight export {name}"))
+        command = [program, *(part.format(folder=folder, port=port) for part in edge.command[1:])]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not is_open(port):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"{name} did not start:\n{(folder / 'log').read_text(errors='replace')}")
+                time.sleep(0.02)
+            yield port
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+class Connection:
+    """Raw requests on a connection that is opened again when the server closes it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._socket: socket.socket | None = None
+
+    def ask(self, asked: Asked) -> Answer:
+        lines = [f"{asked.request_method} {asked.target} HTTP/1.1", "Host: a.example", "Content-Length: 0"]
+        named = {"Origin": asked.origin, "Access-Control-Request-Method": asked.method}
+        named["Access-Control-Request-Headers"] = asked.headers
+        lines += [f"{name}: {value}" for name, value in named.items() if value]
+        sent = "\r\n".join([*lines, "", ""]).encode("latin-1")
+        try:
+            return self._ask(sent)
+        except OSError:
+            self.close()
+            return self._ask(sent)
+
+    def _ask(self, sent: bytes) -> Answer:
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=10)
+        self._socket.sendall(sent)
+        head, _, body = self._read_until(b"\r\n\r\n").partition(b"\r\n\r\n")
+        first, *lines = head.decode("latin-1").split("\r\n")
+        headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
+        lower = {name.lower(): value for name, value in headers}
+        missing = int(lower.get("content-length", "0")) - len(body)
+        while missing > 0:
+            missing -= len(self._receive())
+        if lower.get("connection") == "close" or "content-length" not in lower:
+            self.close()
+        wanted = sorted((_known(name), value) for name, value in headers if _is_wanted(name))
+        return Answer(int(first.split()[1]), tuple(wanted))
+
+    def _read_until(self, end: bytes) -> bytes:
+        data = b""
+        while end not in data:
+            data += self._receive()
+        return data
+
+    def _receive(self) -> bytes:
+        assert self._socket is not None
+        data = self._socket.recv(65536)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        return data
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+def _is_wanted(name: str) -> bool:
+    return name.lower().startswith("access-control-") or name.lower() == "vary"
+
+
+def _known(name: str) -> str:
+    """Some servers write names in lower case."""
+    return name.title()
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_an_edge_answers_what_the_rows_say(name: str, tmp_path: Path) -> None:
+    policies: Any = by_path(POLICIES)
+    rows = rows_of(policies)
+    random = Random(f"{SEED}/{name}")
+    granted = 0
+    different: list[str] = []
+    with served(name, tmp_path, rows) as port:
+        connection = Connection(port)
+        for _ in range(REQUESTS):
+            asked = asked_of(random, rows)
+            want, got = expected(rows, asked), connection.ask(asked)
+            granted += want.status != LEFT
+            if got != want and not (got.status in (400, 405, 414, 431, 501) and want.status == LEFT):
+                different.append(f"{asked}\n  rows {want}\n  {name} {got}")
+        connection.close()
+    assert different == []
+    assert granted > REQUESTS / 5
