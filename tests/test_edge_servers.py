@@ -172,13 +172,13 @@ def expected(rows: list[Row], asked: Asked) -> Answer:
 class Edge(NamedTuple):
     """How an edge is started. *configure* gets the folder, the port and the exported files; *command* is run there."""
 
-    configure: Callable[[Path, int, dict[str, str]], None]
+    configure: Callable[..., None]
     command: tuple[str, ...]
     # What the edge does otherwise with requests that no browser sends: it refuses or changes them.
     refuses: Callable[[Asked], bool] = lambda asked: False
 
 
-def configure_nginx(folder: Path, port: int, files: dict[str, str]) -> None:
+def configure_nginx(folder: Path, port: int, files: dict[str, str], rest: str = f"return {LEFT}") -> None:
     for name, text in files.items():
         (folder / name).write_text(text, encoding="ascii")
     temporary = " ".join(
@@ -191,7 +191,7 @@ def configure_nginx(folder: Path, port: int, files: dict[str, str]) -> None:
         "keepalive_requests 100000; large_client_header_buffers 4 32k;\n"
         "include cors-maps.conf;\n"
         f"server {{ listen 127.0.0.1:{port} reuseport;\n"
-        f"include cors-server.conf; location / {{ return {LEFT}; }} }} }}\n",
+        f"include cors-server.conf; location / {{ {rest}; }} }} }}\n",
         encoding="ascii",
     )
 
@@ -202,14 +202,14 @@ EDGES = {
 
 
 @contextmanager
-def served(name: str, folder: Path, rows: list[Row]) -> Iterator[int]:
+def served(name: str, folder: Path, rows: list[Row], **options: str) -> Iterator[int]:
     """The edge *name* with *rows*, on a port."""
     edge = EDGES[name]
     program = shutil.which(edge.command[0], path=PATH)
     if program is None:
         pytest.skip(f"{edge.command[0]} is not installed")
     with kept_port() as port:
-        edge.configure(folder, port, files_of(name, rows, f"flask preflight export {name}"))
+        edge.configure(folder, port, files_of(name, rows, f"flask preflight export {name}"), **options)
         command = [program, *(part.format(folder=folder, port=port) for part in edge.command[1:])]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
