@@ -196,7 +196,20 @@ def configure_nginx(folder: Path, port: int, files: dict[str, str], rest: str = 
     )
 
 
+def configure_haproxy(folder: Path, port: int, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).write_text(text.replace("/etc/haproxy", str(folder)), encoding="ascii")
+    rules = (folder / "cors-frontend.cfg").read_text(encoding="ascii")
+    (folder / "haproxy.cfg").write_text(
+        "defaults\n  mode http\n  timeout client 60s\n  timeout connect 60s\n  timeout server 60s\n"
+        f"frontend web\n  bind 127.0.0.1:{port}\n{rules}"
+        f"  http-request return status {LEFT}\n",
+        encoding="ascii",
+    )
+
+
 EDGES = {
+    "haproxy": Edge(configure_haproxy, ("haproxy", "-db", "-f", "{folder}/haproxy.cfg")),
     "nginx": Edge(configure_nginx, ("nginx", "-p", "{folder}", "-e", "stderr", "-c", "{folder}/nginx.conf")),
 }
 
@@ -288,6 +301,20 @@ def _known(name: str) -> str:
     return name.title()
 
 
+def explained(rows: list[Row], asked: Asked, got: Answer) -> str:
+    """Why an edge may answer something else than the rows say. No browser sends such a request."""
+    trimmed = Asked(*(value.strip(" \t") for value in asked))
+    if got.status in (400, 403, 405, 414, 431, 501) and got.headers == () and is_odd(asked):
+        return "P: the server refuses the request: control bytes, odd bytes in the path, an empty or very long header"
+    if trimmed != asked and got == expected(rows, trimmed):
+        return "W: the server takes white space off the ends of values, as WSGI servers do"
+    return ""
+
+
+def is_odd(asked: Asked) -> bool:
+    return any("\x00" in value or len(value) > 2000 for value in asked)
+
+
 @pytest.mark.parametrize("name", EDGES)
 def test_an_edge_answers_what_the_rows_say(name: str, tmp_path: Path) -> None:
     policies: Any = by_path(POLICIES)
@@ -301,7 +328,7 @@ def test_an_edge_answers_what_the_rows_say(name: str, tmp_path: Path) -> None:
             asked = asked_of(random, rows)
             want, got = expected(rows, asked), connection.ask(asked)
             granted += want.status != LEFT
-            if got != want and not (got.status in (400, 405, 414, 431, 501) and want.status == LEFT):
+            if got != want and not explained(rows, asked, got):
                 different.append(f"{asked}\n  rows {want}\n  {name} {got}")
         connection.close()
     assert different == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from flask_preflight.edge.rows import METHOD, ORIGIN, CannotExport, Grant, Row
+from flask_preflight.edge.rows import METHOD, ORIGIN, CannotExport, Grant, Row, numbered
 
 FILES: Final = {
     "cors-maps.conf": "In the http block: include /etc/nginx/cors-maps.conf;",
@@ -26,9 +26,7 @@ def export(rows: Iterable[Row]) -> dict[str, str]:
     :raises CannotExport: if there is nothing to grant, or a list is too long.
     """
     rows = [*rows]
-    grants = {grant: f"g{number}" for number, grant in enumerate(dict.fromkeys(row.grant for row in rows if row.grant))}
-    if not grants:
-        raise CannotExport("there is nothing that nginx could grant")
+    grants = numbered(rows)
     names = [*dict.fromkeys(name for grant in grants for name, _ in grant.headers)]
     maps = "\n".join(block for block in _maps(rows, grants, names))
     server = "\n".join(_server(grants, names))

@@ -56,6 +56,17 @@ class CannotExport(ValueError):
     """A policy that no edge can hold, and why."""
 
 
+def numbered(rows: Iterable[Row]) -> dict[Grant, str]:
+    """The grants of *rows*, each with a name for the configuration of an edge: ``"g0"``, ``"g1"``, ...
+
+    :raises CannotExport: if there is none.
+    """
+    grants = dict.fromkeys(row.grant for row in rows if row.grant is not None)
+    if not grants:
+        raise CannotExport("there is nothing that an edge could grant")
+    return {grant: f"g{number}" for number, grant in enumerate(grants)}
+
+
 # ---------------------------------------------------------------------------------------
 # From a policy to a grant
 # ---------------------------------------------------------------------------------------
