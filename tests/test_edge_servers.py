@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -131,6 +132,11 @@ TAILS = (
     "/a%20b",
     "/.hidden",
     "/x;y",
+    "/x#y",
+    '/"x"',
+    "/{x}",
+    "/$x",
+    "/x?a=\"{b}$'",
 )
 
 
@@ -208,7 +214,18 @@ def configure_haproxy(folder: Path, port: int, files: dict[str, str]) -> None:
     )
 
 
+def configure_caddy(folder: Path, port: int, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="ascii")
+    (folder / "Caddyfile").write_text(
+        "{\n\tadmin off\n\tauto_https off\n}\nimport cors.caddy\n"
+        f"http://:{port} {{\n\tbind 127.0.0.1\n\troute {{\n\t\timport cors\n\t\trespond {LEFT}\n\t}}\n}}\n",
+        encoding="ascii",
+    )
+
+
 EDGES = {
+    "caddy": Edge(configure_caddy, ("caddy", "run", "--config", "{folder}/Caddyfile")),
     "haproxy": Edge(configure_haproxy, ("haproxy", "-db", "-f", "{folder}/haproxy.cfg")),
     "nginx": Edge(configure_nginx, ("nginx", "-p", "{folder}", "-e", "stderr", "-c", "{folder}/nginx.conf")),
 }
@@ -224,8 +241,11 @@ def served(name: str, folder: Path, rows: list[Row], **options: str) -> Iterator
     with kept_port() as port:
         edge.configure(folder, port, files_of(name, rows, f"flask preflight export {name}"), **options)
         command = [program, *(part.format(folder=folder, port=port) for part in edge.command[1:])]
+        environ = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
         with (folder / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=folder)
+            process = subprocess.Popen(
+                command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
         try:
             deadline = time.monotonic() + START_SECONDS
             while not is_open(port):
@@ -311,8 +331,12 @@ def explained(rows: list[Row], asked: Asked, got: Answer) -> str:
     return ""
 
 
+# https://www.rfc-editor.org/rfc/rfc3986#appendix-A
+PLAIN_TARGET = re.compile("[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*")
+
+
 def is_odd(asked: Asked) -> bool:
-    return any("\x00" in value or len(value) > 2000 for value in asked)
+    return any("\x00" in value or len(value) > 2000 for value in asked) or not PLAIN_TARGET.fullmatch(asked.target)
 
 
 @pytest.mark.parametrize("name", EDGES)

@@ -110,7 +110,11 @@ def hosts() -> Flask:
 
 
 CANNOT: dict[str, tuple[Any, tuple[str, ...], str]] = {
-    "nothing": (lambda: new_app(allow_origins=[]), (), "Nothing is exported: there is nothing that an edge could grant."),
+    "nothing": (
+        lambda: new_app(allow_origins=[]),
+        (),
+        "Nothing is exported: there is nothing that an edge could grant.",
+    ),
     "debug": (lambda: new_app(debug=True), (), "Nothing is exported: debug mode is on, and an edge explains nothing"),
     "hosts": (hosts, (), "Nothing is exported: hosts or subdomains decide about routes"),
     "mount": (

@@ -1,8 +1,8 @@
 """Rows for HAProxy: rules for a ``frontend``, and the map files that they read.
 
 https://docs.haproxy.org/2.6/configuration.html#7.3.1-map. A key of a map ends at its first space, so the expressions
-say ``\\x20``. Expressions stop at a NUL, which HAProxy lets through in headers, so such requests are the app's. Of a header
-that is sent twice HAProxy reads the last, so those are the app's, too.
+say ``\\x20``. Expressions stop at a NUL, which HAProxy lets through in headers, so such requests are the app's. Of a
+header that is sent twice HAProxy reads the last, so those are the app's, too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from flask_preflight.edge.rows import METHOD, ORIGIN, CannotExport, Grant, Row, 
 FOLDER: Final = "/etc/haproxy"
 
 FILES: Final = {
-    "cors-frontend.cfg": "Copy it into the frontend, above its other rules; the .map files belong into /etc/haproxy.",
+    "cors-frontend.cfg": "Copy it into the frontend, above its other rules. The .map files go into /etc/haproxy.",
     "cors-rows.map": "Read by the rules of cors-frontend.cfg.",
     "cors-origins.map": "Read by the rules of cors-frontend.cfg.",
     "cors-patterns.map": "Read by the rules of cors-frontend.cfg.",
@@ -43,7 +43,8 @@ http-request set-var(txn.cors_headers) req.fhdr(access-control-request-headers) 
 http-request set-var(txn.cors_key) "pathq,concat(' ',txn.cors_method)" if METH_OPTIONS
 http-request set-var(txn.cors_row) var(txn.cors_key),map_reg({FOLDER}/cors-rows.map) if METH_OPTIONS
 http-request set-var(txn.cors_from) "var(txn.cors_row),concat('|',txn.cors_origin)" if METH_OPTIONS
-http-request set-var(txn.cors_asks) "var(txn.cors_row),concat('|',txn.cors_method,'|'),concat(,txn.cors_headers)" if METH_OPTIONS
+http-request set-var(txn.cors_asks) "var(txn.cors_row),concat('|',txn.cors_method,'|')" if METH_OPTIONS
+http-request set-var(txn.cors_asks) var(txn.cors_asks),concat(,txn.cors_headers) if METH_OPTIONS
 http-request set-var(txn.cors_all) var(txn.cors_from),concat(,txn.cors_asks) if METH_OPTIONS"""
 
 
