@@ -19,7 +19,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 import pytest
-from test_servers import START_SECONDS, is_open, kept_port
+from test_servers import SCRIPTS, START_SECONDS, is_open, kept_port
 
 from flask_preflight import Policy, by_path
 from flask_preflight.commands.export import files_of
@@ -29,7 +29,7 @@ REQUESTS = int(os.environ.get("EDGE_REQUESTS", "2000"))
 SEED = os.environ.get("EDGE_SEED", "1")
 LEFT = 418  # what a server answers that leaves a request to the app
 
-PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])
+PATH = os.pathsep.join([str(SCRIPTS), os.environ.get("PATH", os.defpath), "/usr/sbin"])
 
 pytestmark = pytest.mark.servers
 
@@ -224,7 +224,38 @@ def configure_caddy(folder: Path, port: int, files: dict[str, str]) -> None:
     )
 
 
+def configure_envoy(folder: Path, port: int, files: dict[str, str]) -> None:
+    routes = files["cors-routes.yaml"].replace("\n", "\n              ")
+    (folder / "envoy.yaml").write_text(
+        f"""
+layered_runtime: {{layers: [{{name: re2, static_layer: {{re2.max_program_size.error_level: 1000000}}}}]}}
+static_resources:
+  listeners:
+  - address: {{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: edge
+          route_config:
+            virtual_hosts:
+            - name: app
+              domains: ["*"]
+              routes:
+              {routes}
+              - match: {{prefix: ""}}
+                direct_response: {{status: {LEFT}}}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
+""",
+        encoding="ascii",
+    )
+
+
 EDGES = {
+    "envoy": Edge(configure_envoy, ("envoy", "-c", "{folder}/envoy.yaml", "--concurrency", "1", "-l", "error")),
     "caddy": Edge(configure_caddy, ("caddy", "run", "--config", "{folder}/Caddyfile")),
     "haproxy": Edge(configure_haproxy, ("haproxy", "-db", "-f", "{folder}/haproxy.cfg")),
     "nginx": Edge(configure_nginx, ("nginx", "-p", "{folder}", "-e", "stderr", "-c", "{folder}/nginx.conf")),

@@ -1,4 +1,4 @@
-"""A shop behind a real nginx that grants preflights: as the app would, to a real page, and while the app is down.
+"""A shop behind real edges that grant preflights: as the app would, to a real page, and while the app is down.
 
 ``EDGE_REQUESTS=20000`` asks more.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from real_browsers import CHROMIUM, Session, serving
 from test_edge_rows import answer_of_app, shop
-from test_edge_servers import LEFT, REQUESTS, SEED, Answer, Connection, served
+from test_edge_servers import EDGES, LEFT, REQUESTS, SEED, Answer, Connection, expected, served
 from test_twins import ADMIN, OTHER, PAGE, STRANGER
 
 from flask_preflight.commands.targets import FlaskTarget
@@ -67,17 +67,20 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "put")
 LISTS = ("", "content-type", "x-a", "x-b", "Content-Type", "content-type,x-a")
 
 
-def test_nginx_answers_as_the_app(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", EDGES)
+def test_an_edge_answers_as_the_app(name: str, tmp_path: Path) -> None:
     app, random = shop(), Random(SEED)
     rows = rows_of_app(FlaskTarget(app))
     everything = [*itertools.product(PATHS, (PAGE, ADMIN, OTHER, STRANGER), METHODS, LISTS)]
     likely = [*itertools.product(PATHS[:5], (PAGE, ADMIN), METHODS[:6], LISTS[:3])]
     different, granted = [], 0
-    with served("nginx", tmp_path, rows) as port:
+    with served(name, tmp_path, rows) as port:
         connection = Connection(port)
         for path, origin, method, names in random.choices(everything, k=REQUESTS) + random.choices(likely, k=REQUESTS):
             asked = Asked("OPTIONS", path, origin, method, names)
             got = connection.ask(asked)
+            if got != expected(rows, asked):
+                different.append((asked, got))
             if got.status != LEFT:
                 status, headers = answer_of_app(app, asked, "https://app.invalid")
                 granted += 1

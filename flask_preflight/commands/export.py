@@ -16,13 +16,13 @@ from flask_preflight import __version__
 from flask_preflight.commands.app import find_target
 from flask_preflight.commands.output import CannotRun, plural
 from flask_preflight.commands.targets import FlaskTarget, MiddlewareTarget, Target
-from flask_preflight.edge import caddy, haproxy, nginx
+from flask_preflight.edge import caddy, envoy, haproxy, nginx
 from flask_preflight.edge.app import ANOTHER_PATH, rows_of_app
 from flask_preflight.edge.rows import CannotExport, Row, rows_of
 from flask_preflight.paths import PathPolicies
 from flask_preflight.policy import Policy
 
-EDGES: Final[dict[str, ModuleType]] = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy}
+EDGES: Final[dict[str, ModuleType]] = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy, "envoy": envoy}
 
 
 def rows_of_target(target: Target, prefix: str = "") -> list[Row]:
