@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+import ada_url
 import pytest
 from test_servers import SCRIPTS, START_SECONDS, is_open, kept_port
 
@@ -176,12 +177,16 @@ def expected(rows: list[Row], asked: Asked) -> Answer:
 
 
 class Edge(NamedTuple):
-    """How an edge is started. *configure* gets the folder, the port and the exported files; *command* is run there."""
+    """How an edge is started. *configure* gets the folder, the port and the exported files; *command* is run there.
+
+    In a command, ``{fd}`` is a socket with that port, for programs that cannot share one.
+    """
 
     configure: Callable[..., None]
     command: tuple[str, ...]
-    # What the edge does otherwise with requests that no browser sends: it refuses or changes them.
-    refuses: Callable[[Asked], bool] = lambda asked: False
+    exporter: str = ""  # if it has another name
+    module: str = ""  # a file that it needs
+    sees: Callable[[Asked], Asked] = lambda asked: asked  # and the app behind it
 
 
 def configure_nginx(folder: Path, port: int, files: dict[str, str], rest: str = f"return {LEFT}") -> None:
@@ -200,6 +205,39 @@ def configure_nginx(folder: Path, port: int, files: dict[str, str], rest: str = 
         f"include cors-server.conf; location / {{ {rest}; }} }} }}\n",
         encoding="ascii",
     )
+
+
+NJS = "/usr/lib/nginx/modules/ngx_http_js_module.so"
+
+
+def configure_njs(folder: Path, port: int, files: dict[str, str]) -> None:
+    """nginx with the lines that the file says itself."""
+    script = files["cors-njs.js"]
+    (folder / "cors-njs.js").write_text(script, encoding="ascii")
+    http, _, server = script.partition("// In the http block:")[2].partition(
+        "// In the server block, above its locations:"
+    )
+    lines = {"cors-maps.conf": http.replace("/etc/nginx", str(folder)), "cors-server.conf": server}
+    configure_nginx(folder, port, {name: text.replace("//  ", "") for name, text in lines.items()})
+    configuration = (folder / "nginx.conf").read_text(encoding="ascii")
+    (folder / "nginx.conf").write_text(f"load_module {NJS};\n{configuration}", encoding="ascii")
+
+
+def configure_host(folder: Path, port: int, files: dict[str, str]) -> None:
+    for name in ("worker", "cloudfront"):
+        (folder / f"{name}.mjs").write_text(files[f"cors-{name}.js"], encoding="ascii")
+
+
+def as_url(asked: Asked) -> Asked:
+    """N: a `Request` has a URL, so dot segments are resolved and the fragment is not sent. The app gets that, too."""
+    url = ada_url.URL(f"https://a.example{asked.target}")
+    return asked._replace(target=f"{url.pathname}{url.search}")
+
+
+def host(kind: str, sees: Callable[[Asked], Asked]) -> Edge:
+    script = str(Path(__file__).parent / "edges" / "host.mjs")
+    command = ("node", script, kind, f"{{folder}}/{kind}.mjs", "{fd}", str(LEFT))
+    return Edge(configure_host, command, exporter="javascript", sees=sees)
 
 
 def configure_haproxy(folder: Path, port: int, files: dict[str, str]) -> None:
@@ -255,6 +293,11 @@ static_resources:
 
 
 EDGES = {
+    "njs": Edge(
+        configure_njs, ("nginx", "-p", "{folder}", "-e", "stderr", "-c", "{folder}/nginx.conf"), "javascript", NJS
+    ),
+    "worker": host("worker", as_url),
+    "cloudfront": host("cloudfront", lambda asked: asked),
     "envoy": Edge(configure_envoy, ("envoy", "-c", "{folder}/envoy.yaml", "--concurrency", "1", "-l", "error")),
     "caddy": Edge(configure_caddy, ("caddy", "run", "--config", "{folder}/Caddyfile")),
     "haproxy": Edge(configure_haproxy, ("haproxy", "-db", "-f", "{folder}/haproxy.cfg")),
@@ -267,15 +310,23 @@ def served(name: str, folder: Path, rows: list[Row], **options: str) -> Iterator
     """The edge *name* with *rows*, on a port."""
     edge = EDGES[name]
     program = shutil.which(edge.command[0], path=PATH)
-    if program is None:
-        pytest.skip(f"{edge.command[0]} is not installed")
-    with kept_port() as port:
-        edge.configure(folder, port, files_of(name, rows, f"flask preflight export {name}"), **options)
-        command = [program, *(part.format(folder=folder, port=port) for part in edge.command[1:])]
+    if program is None or not Path(edge.module or program).exists():
+        pytest.skip(f"{edge.command[0]} is not installed, or lacks a module")
+    with kept_port() as port, socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(("127.0.0.1", port))
+        edge.configure(folder, port, files_of(edge.exporter or name, rows, "the tests"), **options)
+        command = [program, *(part.format(folder=folder, fd=bound.fileno()) for part in edge.command[1:])]
         environ = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen(
-                command, cwd=folder, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command,
+                cwd=folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[bound.fileno()],
             )
         try:
             deadline = time.monotonic() + START_SECONDS
@@ -381,7 +432,9 @@ def test_an_edge_answers_what_the_rows_say(name: str, tmp_path: Path) -> None:
         connection = Connection(port)
         for _ in range(REQUESTS):
             asked = asked_of(random, rows)
-            want, got = expected(rows, asked), connection.ask(asked)
+            got = connection.ask(asked)
+            asked = EDGES[name].sees(asked)
+            want = expected(rows, asked)
             granted += want.status != LEFT
             if got != want and not explained(rows, asked, got):
                 different.append(f"{asked}\n  rows {want}\n  {name} {got}")

@@ -16,13 +16,19 @@ from flask_preflight import __version__
 from flask_preflight.commands.app import find_target
 from flask_preflight.commands.output import CannotRun, plural
 from flask_preflight.commands.targets import FlaskTarget, MiddlewareTarget, Target
-from flask_preflight.edge import caddy, envoy, haproxy, nginx
+from flask_preflight.edge import caddy, envoy, haproxy, javascript, nginx
 from flask_preflight.edge.app import ANOTHER_PATH, rows_of_app
 from flask_preflight.edge.rows import CannotExport, Row, rows_of
 from flask_preflight.paths import PathPolicies
 from flask_preflight.policy import Policy
 
-EDGES: Final[dict[str, ModuleType]] = {"nginx": nginx, "haproxy": haproxy, "caddy": caddy, "envoy": envoy}
+EDGES: Final[dict[str, ModuleType]] = {
+    "nginx": nginx,
+    "haproxy": haproxy,
+    "caddy": caddy,
+    "envoy": envoy,
+    "javascript": javascript,
+}
 
 
 def rows_of_target(target: Target, prefix: str = "") -> list[Row]:
@@ -47,19 +53,21 @@ def files_of(edge: str, rows: list[Row], command: str) -> dict[str, str]:
     """
     module = EDGES[edge]
     made: dict[str, str] = module.export(rows)
-    left = [f"# Left to the app: {text}" for text in left_to_app(rows)]
-    return {
-        name: "\n".join([*_preface(module.FILES[name], rows, command), *left, "", text, ""])
-        for name, text in made.items()
-    }
+    files: dict[str, str] = {}
+    for name, text in made.items():
+        sign = "//" if name.endswith(".js") else "#"
+        preface = (f"{sign} {line}" for line in _preface(module.FILES[name], rows, command))
+        files[name] = "\n".join([*preface, "", text, ""])
+    return files
 
 
 def _preface(include: str, rows: list[Row], command: str) -> Iterator[str]:
     digest = hashlib.sha256(repr(rows).encode()).hexdigest()
-    yield f"# Made by flask-preflight {__version__}: {command}"
-    yield f"# Rows: sha256 {digest}"
-    yield f"# {include}"
-    yield "# Granted preflights are answered here, and everything else by the app, which keeps its policy."
+    yield f"Made by flask-preflight {__version__}: {command}"
+    yield f"Rows: sha256 {digest}"
+    yield include
+    yield "Granted preflights are answered here, and everything else by the app, which keeps its policy."
+    yield from (f"Left to the app: {text}" for text in left_to_app(rows))
 
 
 def left_to_app(rows: Iterable[Row]) -> list[str]:

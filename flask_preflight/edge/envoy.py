@@ -1,7 +1,7 @@
 """Rows for Envoy: routes that answer, which stand before those of the app.
 
-https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/route/v3/route_components.proto. A route says what must match, and
-no route says "the app's, after all". So each route also says which earlier rows must not match.
+https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/route/v3/route_components.proto. No route can leave a request
+to the app without knowing its cluster. So each route also says which earlier rows must not match.
 """
 
 from __future__ import annotations
