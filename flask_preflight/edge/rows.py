@@ -81,6 +81,8 @@ _PORT: Final = "(?::(?:[1-9][0-9]{3}|[1-5][0-9]{4}))?"
 _ANY_ORIGIN: Final = ("null", "[a-z][a-z0-9+.-]{0,31}://[a-z0-9_.~-]{1,200}(?::[1-9][0-9]{0,4})?")
 _COMMON_METHODS: Final = ("DELETE", "GET", "HEAD", "PATCH", "POST", "PUT")
 _MOST_NAMES: Final = 32
+# PCRE repeats an expression by writing it down so often, and has 64 kB for all, two for a character.
+_LONGEST_REPEATED: Final = 25_000
 
 
 def grant_of(policy: Policy) -> Grant:
@@ -148,7 +150,9 @@ def _list_of(names: Iterable[str]) -> str:
     if not lower:
         return ""
     one = f"(?:{'|'.join(lower)})"
-    return f"(?:{one}(?:,{one}){{0,{_MOST_NAMES - 1}}})?"
+    most = min(len(lower), _MOST_NAMES, 1 + _LONGEST_REPEATED // len(one))  # browsers name each one once
+    more = f"(?:,{one}){{0,{most - 1}}}" if most > 1 else ""
+    return f"(?:{one}{more})?"
 
 
 def _answer_of(policy: Policy, method: str) -> tuple[int, HeaderList]:

@@ -1,5 +1,5 @@
 // Runs an exported Worker or CloudFront Function behind Node's HTTP server, as its platform calls it. What it leaves to
-// the app gets a status of its own. node host.mjs KIND FILE SOCKET STATUS, with the number of a bound socket
+// the app gets a status of its own. node edge_host.mjs KIND FILE SOCKET STATUS, with the number of a bound socket
 import {readFileSync} from "node:fs";
 import {createServer} from "node:http";
 import {pathToFileURL} from "node:url";
