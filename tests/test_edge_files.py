@@ -187,7 +187,9 @@ def lines_of(files: dict[str, str]) -> Iterator[str]:
 @given(rows=hostile_rows())
 def test_nothing_breaks_out_of_the_syntax_of_a_file(edge: str, rows: list[Row]) -> None:
     fixed, allowed = {*lines_of(shown(edge))}, re.compile("|".join(f"(?:{line})" for line in LINES[edge]))
-    for line in lines_of(files_of(edge, rows, "the command")):
+    files = files_of(edge, rows, "the command")
+    assert files.keys() == EDGES[edge].FILES.keys()
+    for line in lines_of(files):
         assert line in fixed or allowed.fullmatch(line), line
         if edge == "javascript" and line.startswith("    {"):
             assert all(re.fullmatch(rf"{EXPRESSION}|\{{[a-z]+\}}", text) for text in _texts(json.loads(line[:-1])))

@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -240,30 +240,37 @@ def host(kind: str, sees: Callable[[Asked], Asked]) -> Edge:
     return Edge(configure_host, command, exporter="javascript", sees=sees)
 
 
-def configure_haproxy(folder: Path, port: int, files: dict[str, str]) -> None:
+def configure_haproxy(
+    folder: Path, port: int, files: dict[str, str], rest: str = f"http-request return status {LEFT}"
+) -> None:
     for name, text in files.items():
         (folder / name).write_text(text.replace("/etc/haproxy", str(folder)), encoding="ascii")
     rules = (folder / "cors-frontend.cfg").read_text(encoding="ascii")
     (folder / "haproxy.cfg").write_text(
         "defaults\n  mode http\n  timeout client 60s\n  timeout connect 60s\n  timeout server 60s\n"
         f"frontend web\n  bind 127.0.0.1:{port}\n{rules}"
-        f"  http-request return status {LEFT}\n",
+        f"  {rest}\n",
         encoding="ascii",
     )
 
 
-def configure_caddy(folder: Path, port: int, files: dict[str, str]) -> None:
+def configure_caddy(folder: Path, port: int, files: dict[str, str], rest: str = f"respond {LEFT}") -> None:
     for name, text in files.items():
         (folder / name).write_text(text, encoding="ascii")
     (folder / "Caddyfile").write_text(
         "{\n\tadmin off\n\tauto_https off\n}\nimport cors.caddy\n"
-        f"http://:{port} {{\n\tbind 127.0.0.1\n\troute {{\n\t\timport cors\n\t\trespond {LEFT}\n\t}}\n}}\n",
+        f"http://:{port} {{\n\tbind 127.0.0.1\n\troute {{\n\t\timport cors\n\t\t{rest}\n\t}}\n}}\n",
         encoding="ascii",
     )
 
 
-def configure_envoy(folder: Path, port: int, files: dict[str, str]) -> None:
-    routes = files["cors-routes.yaml"].replace("\n", "\n              ")
+def configure_envoy(folder: Path, port: int, files: dict[str, str], rest: str = "") -> None:
+    """With *rest*, a filter before the app, the routes are changed as the file says itself."""
+    text = files["cors-routes.yaml"]
+    if rest:
+        advice = "".join(re.findall("^# ( .*\n)", text.partition("for example:")[2], re.MULTILINE)[:4])
+        text = text.replace("  direct_response", f"{advice}  direct_response")
+    routes = text.replace("\n", "\n              ")
     (folder / "envoy.yaml").write_text(
         f"""
 layered_runtime: {{layers: [{{name: re2, static_layer: {{re2.max_program_size.error_level: 1000000}}}}]}}
@@ -285,6 +292,7 @@ static_resources:
               - match: {{prefix: ""}}
                 direct_response: {{status: {LEFT}}}
           http_filters:
+          {rest}
           - name: envoy.filters.http.router
             typed_config: {{"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}
 """,
@@ -348,10 +356,13 @@ class Connection:
         self._socket: socket.socket | None = None
 
     def ask(self, asked: Asked) -> Answer:
-        lines = [f"{asked.request_method} {asked.target} HTTP/1.1", "Host: a.example", "Content-Length: 0"]
         named = {"Origin": asked.origin, "Access-Control-Request-Method": asked.method}
         named["Access-Control-Request-Headers"] = asked.headers
-        lines += [f"{name}: {value}" for name, value in named.items() if value]
+        return self.ask_lines(asked.request_method, asked.target, [pair for pair in named.items() if pair[1]])
+
+    def ask_lines(self, request_method: str, target: str, headers: Iterable[tuple[str, str]]) -> Answer:
+        lines = [f"{request_method} {target} HTTP/1.1", "Host: a.example", "Content-Length: 0"]
+        lines += [f"{name}: {value}" for name, value in headers]
         sent = "\r\n".join([*lines, "", ""]).encode("latin-1")
         try:
             return self._ask(sent)
@@ -441,3 +452,87 @@ def test_an_edge_answers_what_the_rows_say(name: str, tmp_path: Path) -> None:
         connection.close()
     assert different == []
     assert granted > REQUESTS / 5
+
+
+# ---------------------------------------------------------------------------------------
+# R: a header that is sent twice, as no browser sends it
+# ---------------------------------------------------------------------------------------
+
+GOOD = {"Origin": PAGE, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "x-a"}
+EVIL = {
+    "Origin": "https://evil.com",
+    "Access-Control-Request-Method": "DELETE",
+    "Access-Control-Request-Headers": "x-b",
+}
+
+
+def repeated() -> dict[str, list[tuple[str, str]]]:
+    """Preflights with one header twice, the first or the last of them harmless."""
+    found = {}
+    for name in GOOD:
+        for word, pair in {"first": [GOOD, EVIL], "last": [EVIL, GOOD]}.items():
+            others = [(other, value) for other, value in GOOD.items() if other != name]
+            found[f"{name} {word}"] = [*others, *((name, values[name]) for values in pair)]
+    return found
+
+
+# nginx before 1.23 reads the first line, and WSGI servers join the lines: https://nginx.org/en/CHANGES
+MAY_GRANT = {"nginx": {f"{name} first" for name in GOOD}}
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_what_is_sent_twice_is_not_granted(name: str, tmp_path: Path) -> None:
+    policy = Policy(allow_origins=[PAGE], allow_methods=["PUT"], allow_headers=["X-A"])
+    with served(name, tmp_path, rows_of(policy)) as port:
+        connection = Connection(port)
+        assert connection.ask_lines("OPTIONS", "/", GOOD.items()).status == 204
+        statuses = {case: connection.ask_lines("OPTIONS", "/", headers).status for case, headers in repeated().items()}
+        connection.close()
+    granted = {case for case, status in statuses.items() if status == 204}
+    assert granted <= MAY_GRANT.get(name, set())
+    assert {status for case, status in statuses.items() if case not in granted} <= {LEFT, 400}
+
+
+# ---------------------------------------------------------------------------------------
+# Authentication
+# ---------------------------------------------------------------------------------------
+
+HASH = "JDJhJDE0JEVCNmdaNEg2Ti5iejRMYkF3MFZhZ3VtV3E1SzBWZEZ5Q3VWc0tzOEJwZE9TaFlZdEVkZDhX"
+
+# What asks everyone else for a password
+GUARDED = {
+    "nginx": "auth_basic app; auth_basic_user_file /dev/null; try_files /none =418",
+    "haproxy": "http-request auth",
+    "caddy": f"basicauth {{\n user {HASH}\n}}\nrespond {LEFT}",
+    "envoy": """- name: envoy.filters.http.basic_auth
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.filters.http.basic_auth.v3.BasicAuth
+              users: {inline_string: "user:{SHA}2kuSN7rMzfGcB2DKt67EqDWQELA="}""",
+}
+
+
+@pytest.mark.parametrize("name", GUARDED)
+def test_a_preflight_needs_no_password(name: str, tmp_path: Path) -> None:
+    with served(name, tmp_path, rows_of(Policy(allow_origins=[PAGE])), rest=GUARDED[name]) as port:
+        connection = Connection(port)
+        statuses = [connection.ask(Asked(method, "/", PAGE, "GET", "")).status for method in ("OPTIONS", "GET")]
+        connection.close()
+    assert statuses == [204, 401]
+
+
+# ---------------------------------------------------------------------------------------
+# Size
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EDGES)
+def test_a_thousand_origins_and_a_hundred_headers(name: str, tmp_path: Path) -> None:
+    origins = [f"https://shop-{number}.example.com" for number in range(1000)]
+    names = [f"X-Header-{number}" for number in range(100)]
+    rows = rows_of(Policy(allow_origins=origins, allow_headers=names))
+    asked = Asked("OPTIONS", "/", origins[-1], "GET", ",".join(sorted(name.lower() for name in names)[:10]))
+    with served(name, tmp_path, rows) as port:
+        connection = Connection(port)
+        assert connection.ask(asked) == expected(rows, asked)
+        assert connection.ask(asked).status == 204
+        connection.close()
