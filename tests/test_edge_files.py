@@ -154,17 +154,24 @@ def hostile_rows(draw: st.DrawFn) -> list[Row]:
     if draw(st.booleans()):
         return _rows_of_app([draw(hostile_text()) for _ in range(2)])
     policies = {"/good": Policy(allow_origins=[PAGE])}
-    for _ in range(2):
-        fields = {"allow_origins": [draw(st.sampled_from([PAGE, "http://[::1]:*", f"https://{draw(hostile_text())}"]))]}
-        fields["allow_methods"] = ["PUT", draw(st.sampled_from(["PUT", draw(hostile_text())]))]
-        fields["allow_headers"] = ["X-A", draw(st.sampled_from(["X-A", draw(hostile_text())]))]
+    for name, fields in draw(st.lists(st.tuples(hostile_text(), hostile_fields()), max_size=2)):
         with suppress(ValueError):
-            policies = {**policies, f"/{draw(hostile_text())}": Policy(**fields)}
-            by_path(policies)
-            continue
-        policies = {"/good": policies["/good"]}
+            more = {**policies, f"/{name}": Policy(**fields)}
+            by_path(more)
+            policies = more
     found: Any = by_path(policies)
     return rows_of(found, draw(st.sampled_from(["", "/mount"])))
+
+
+def hostile_fields() -> st.SearchStrategy[Any]:
+    origins = st.one_of(st.sampled_from([PAGE, "http://[::1]:1", "*"]), hostile_text().map("https://{}".format))
+    return st.fixed_dictionaries(
+        {
+            "allow_origins": st.lists(origins, min_size=1, max_size=2),
+            "allow_methods": st.lists(st.one_of(st.just("PUT"), hostile_text()), max_size=2),
+            "allow_headers": st.lists(st.one_of(st.just("X-A"), hostile_text()), max_size=2),
+        }
+    )
 
 
 def _rows_of_app(names: list[str]) -> list[Row]:
