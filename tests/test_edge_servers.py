@@ -209,10 +209,11 @@ def configure_nginx(folder: Path, port: int, files: dict[str, str], rest: str = 
     temporary = " ".join(
         f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "scgi", "uwsgi")
     )
+    sizes = "".join(re.findall("^# Needs in the http block: (.*)", "\n".join(files.values()), re.MULTILINE))
     (folder / "nginx.conf").write_text(
         "daemon off; master_process off; error_log stderr; events {}\n"
         f"pid {folder}/pid;\n"
-        f"http {{ access_log off; {temporary} map_hash_bucket_size 128; map_hash_max_size 4096;\n"
+        f"http {{ access_log off; {temporary} {sizes}\n"
         "keepalive_requests 100000; large_client_header_buffers 4 32k;\n"
         "include cors-maps.conf;\n"
         f"server {{ listen 127.0.0.1:{port} reuseport;\n"
@@ -551,3 +552,13 @@ def test_a_thousand_origins_and_a_hundred_headers(name: str, tmp_path: Path) -> 
         assert connection.ask(asked) == expected(rows, asked)
         assert connection.ask(asked).status == 204
         connection.close()
+
+
+def test_nginx_says_which_sizes_it_needs(tmp_path: Path) -> None:
+    origins = [f"https://{'a' * 60}.{'b' * 60}.{'c' * 60}.shop-{number}.example.com" for number in range(3000)]
+    rows = rows_of(Policy(allow_origins=origins))
+    with served("nginx", tmp_path, rows) as port:
+        connection = Connection(port)
+        assert connection.ask(Asked("OPTIONS", "/", origins[-1], "GET", "")).status == 204
+        connection.close()
+    assert "map_hash_bucket_size 256; map_hash_max_size 6000;" in (tmp_path / "nginx.conf").read_text(encoding="ascii")
