@@ -136,6 +136,20 @@ LAYERS = {
         "commands/live/replay commands/live/checks commands/live/drift",
         "click flask",
     ),
+    # What a proxy in front of the app may grant.
+    "edge/__init__": ("", ""),
+    "edge/rows": ("fetch origin policy engine paths", ""),
+    "edge/app": ("policy commands/samples commands/targets edge/rows", "flask werkzeug"),
+    "edge/nginx": ("edge/rows", ""),
+    "edge/haproxy": ("edge/rows", ""),
+    "edge/caddy": ("edge/rows", ""),
+    "edge/envoy": ("edge/rows", ""),
+    "edge/javascript": ("edge/rows", ""),
+    "commands/export": (
+        "policy paths commands/output commands/targets commands/app edge/rows edge/app edge/nginx "
+        "edge/haproxy edge/caddy edge/envoy edge/javascript",
+        "click",
+    ),
     "__main__": ("commands/__init__ commands/app", "click"),
     "pytest_plugin": ("browser/__init__", "pytest"),
     # The public names, each imported when it is used.

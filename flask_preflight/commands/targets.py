@@ -179,7 +179,7 @@ class FlaskTarget(Target):
     def __init__(self, app: Flask) -> None:
         state: AppState = state_of(app)
         # as the one in the app, but around Flask alone: it is asked for decisions, and never called
-        super().__init__(app, FlaskLayer(MethodType(Flask.wsgi_app, app), state, debug=False))
+        super().__init__(app, FlaskLayer(MethodType(Flask.wsgi_app, app), state))
         self.flask = app
         self.state = state
         self.name = f"the Flask app {app.name!r}"

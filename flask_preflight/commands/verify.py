@@ -242,8 +242,7 @@ def verify(target: Target) -> Verified:
     routes = [*target.routes()]
     if isinstance(target, FlaskTarget):
         routes += target.no_route()
-    debug = target.flask.debug if isinstance(target, FlaskTarget) else target.layer.debug
-    findings = [*_risk_findings(routes, debug=debug)]
+    findings = [*_risk_findings(routes, debug=target.layer.debug)]
     strangers, questions = _stranger_findings(target, routes)
     findings += strangers
     if isinstance(target, FlaskTarget):
