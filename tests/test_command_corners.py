@@ -6,11 +6,11 @@ import json
 import runpy
 import sys
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask
 from test_commands import PAGE, explained, invoke, invoke_module, new_app
+from werkzeug.http import parse_options_header
 from werkzeug.routing import BaseConverter, Rule, ValidationError
 
 import flask_preflight.__main__
@@ -223,7 +223,7 @@ def test_an_exempt_view_without_headers_of_its_own() -> None:
 
 
 def with_library(origin: str, environ: Any) -> bool:
-    return urlsplit(origin).hostname == "app.example.com"
+    return parse_options_header(origin)[0] == "https://app.example.com"
 
 
 def test_functions_of_libraries_give_no_hints() -> None:

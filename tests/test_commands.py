@@ -530,7 +530,7 @@ def test_no_color(variables: dict[str, str], is_coloured: bool, monkeypatch: pyt
 
 
 def test_the_group_says_what_it_has() -> None:
-    assert [*flask_commands.list_commands(None)] == ["routes", "explain", "verify", "diff", "probe"]  # type: ignore[arg-type]
+    assert [*flask_commands.list_commands(None)] == ["routes", "explain", "verify", "diff", "probe", "export"]  # type: ignore[arg-type]
     for runner in (flask_commands, commands):
         result = CliRunner().invoke(runner, ["--help"])
         assert result.exit_code == 0

@@ -15,7 +15,7 @@ from strategies import header_values, near_misses, origins, policies
 from test_twins import ADMIN, OTHER, PAGE, STRANGER, Built, Drawer
 from werkzeug.test import run_wsgi_app
 
-from flask_preflight import Policy, Preflight, by_path, cors_route
+from flask_preflight import Policy, Preflight, by_path, cors_exempt, cors_route
 from flask_preflight.commands.targets import FlaskTarget, make_environ
 from flask_preflight.edge.app import rows_of_app
 from flask_preflight.edge.rows import Asked, CannotExport, Row, answer_of, grant_of, rows_of
@@ -292,6 +292,37 @@ def test_a_shop(key: str) -> None:
     asked = Asked("OPTIONS", target, PAGE, method, "")
     answer = answer_of(rows_of_app(FlaskTarget(app)), asked)
     assert (answer is not None) == GRANTED[key]
+    assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid")
+
+
+def odd_shop() -> Flask:
+    app = shop()
+    FlaskTarget(app)  # as after the first request
+    app._got_first_request = False
+    app.add_url_rule(
+        "/late", "late", cors_route(allow_origins="*", allow_credentials=True)(lambda: ""), methods=["PUT"]
+    )
+    app.add_url_rule("/exempt", "exempt", cors_exempt(lambda: ""), methods=["PUT"])
+    app.add_url_rule("/<uuid:n>/x", "uuid", lambda n: "", methods=["PUT"])
+    app.add_url_rule("/<string(length=600):n>/y", "long", lambda n: "", methods=["PUT"])
+    return app
+
+
+@pytest.mark.parametrize(
+    ("target", "is_granted"),
+    [
+        ("/late", False),
+        ("/exempt", False),
+        ("/00000000-0000-0000-0000-00000000000a/x", True),
+        ("/00000000-0000-0000-0000-00000000000g/x", False),
+        (f"/{'x' * 600}/y", False),
+    ],
+)
+def test_an_odd_shop(target: str, is_granted: bool) -> None:
+    app = odd_shop()
+    asked = Asked("OPTIONS", target, PAGE, "PUT", "")
+    answer = answer_of(rows_of_app(FlaskTarget(app)), asked)
+    assert (answer is not None) == is_granted
     assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid")
 
 

@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 _IS_WHOLE: Final = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
-# One for the origin, the method, the headers and the cookies each
-_MOST_FIXES: Final = 4
-
 
 class Explained(NamedTuple):
     """What becomes of a request. *error* is the browser's, ``None`` if the page gets the response.
@@ -193,7 +190,8 @@ def _fixes(target: Target, route: Route, environ: WSGIEnvironment, *, cookies: b
     if route.reason is Reason.METHOD_NOT_ROUTED and facts.is_preflight:
         sentences.append(explain(policy, facts, refuse(facts, route.reason), route.place))
         policy = _with_route(policy, route.method)
-    for _ in range(_MOST_FIXES + 1):
+    mended = set[Reason]()
+    while True:
         decision = _decide(target, policy, facts, cookies=cookies)
         if decision.reason is None:
             return sentences, bool(sentences)  # without one, something else than the policy refuses
@@ -206,8 +204,9 @@ def _fixes(target: Target, route: Route, environ: WSGIEnvironment, *, cookies: b
             break  # the sentence says what to change first
         if narrowed.broad is not None and policy.allow_methods is None:
             policy = policy.narrow(narrowed.methods)
-        if not changes:
+        if not changes or decision.reason in mended:
             break
+        mended.add(decision.reason)
     return sentences, False
 
 

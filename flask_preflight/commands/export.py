@@ -14,7 +14,7 @@ import click
 
 from flask_preflight import __version__
 from flask_preflight.commands.app import find_target
-from flask_preflight.commands.output import CannotRun, plural
+from flask_preflight.commands.output import CannotRun, echo, plural
 from flask_preflight.commands.targets import FlaskTarget, MiddlewareTarget, Target
 from flask_preflight.edge import caddy, envoy, haproxy, javascript, nginx
 from flask_preflight.edge.app import ANOTHER_PATH, rows_of_app
@@ -105,7 +105,7 @@ def command(ctx: click.Context, edge: str, out: Path | None, check: Path | None,
     elif out is not None:
         _write(out, files)
     else:
-        click.echo("\n".join(f"# ---- {name}\n{text}" for name, text in files.items()), nl=False)
+        echo("\n".join(f"# ---- {name}\n{text}" for name, text in files.items()).rstrip("\n"))
 
 
 @contextmanager
@@ -142,6 +142,6 @@ def _check(ctx: click.Context, folder: Path, files: dict[str, str]) -> None:
         lines = (old.splitlines(), text.splitlines())
         differences += difflib.unified_diff(*lines, f"{folder / name}", f"{name} as it should be", lineterm="")
     if differences:
-        click.echo("\n".join(differences))
+        echo("\n".join(differences))
         ctx.exit(1)
     click.echo(f"{folder} is up to date.", err=True)

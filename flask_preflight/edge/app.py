@@ -180,8 +180,8 @@ def _policy_of(target: FlaskTarget, rule: Rule, method: str) -> Policy:
     match = target.table.match_preflight(preflight_environ(url, method))
     if match.policy is None:
         raise CannotExport("it is exempt")
-    if match.error is not None or match.reason is not None:
-        raise CannotExport("its policy is not valid" if match.error else "the route refuses it")
+    if match.error is not None:
+        raise CannotExport("its policy is not valid")
     return match.policy
 
 
@@ -252,10 +252,8 @@ def _expression(converter: BaseConverter) -> str:
 
 def _text_expression(regex: str) -> str:
     """What `UnicodeConverter` writes: ``[^/]{1,}``, ``[^/]{2,5}``, ``[^/]{3}``."""
-    lengths = re.fullmatch(r"\[\^/\]\{([0-9]+)(,?)([0-9]*)\}", regex)
-    if lengths is None:
-        raise Unsayable("a converter of the app's own decides")
-    least, comma, most = int(lengths[1]), lengths[2], lengths[3]
+    shortest, comma, most = regex.removeprefix("[^/]{").removesuffix("}").partition(",")
+    least = int(shortest)
     if least < 1 or max(least, int(most or 0)) > 500:
         raise Unsayable("its lengths are unusual")
     last = "" if comma and not most else str(int(most or least) - 1)

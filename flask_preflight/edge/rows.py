@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from flask_preflight import fetch
-from flask_preflight.engine import HeaderList, Outcome, RequestFacts, flaw_of_method, negotiate
-from flask_preflight.origin import Origins, parse_pattern
+from flask_preflight.engine import HeaderList, RequestFacts, flaw_of_method, negotiate
+from flask_preflight.origin import Origins, Pattern, parse_pattern
 from flask_preflight.paths import PathPolicies
 from flask_preflight.policy import Policy
 
@@ -109,16 +109,13 @@ def _origins_of(policy: Policy) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if policy.allows_any_origin:
         return (), _ANY_ORIGIN
     listed = [*policy.allow_origins] if isinstance(policy.allow_origins, Origins) else []
-    exact = tuple(origin for origin in listed if parse_pattern(origin) is None)
-    patterns = (_regex_of(origin) for origin in listed if parse_pattern(origin) is not None)
-    return exact, tuple(filter(None, patterns))
+    parsed = {origin: parse_pattern(origin) for origin in listed}
+    exact = tuple(origin for origin, pattern in parsed.items() if pattern is None)
+    return exact, tuple(filter(None, (_regex_of(pattern) for pattern in parsed.values() if pattern is not None)))
 
 
-def _regex_of(text: str) -> str:
-    """A pattern as an expression, which may match less; ``""`` if there is none."""
-    pattern = parse_pattern(text)
-    if pattern is None:
-        return ""
+def _regex_of(pattern: Pattern) -> str:
+    """An expression that may match less than *pattern*; ``""`` if there is none."""
     scheme, host, port = pattern.origin
     if host.startswith("["):  # brackets are special
         return ""
@@ -159,8 +156,6 @@ def _answer_of(policy: Policy, method: str) -> tuple[int, HeaderList]:
     """The answer of `negotiate`, with the places of what the request said."""
     origin = _sample_of(policy)
     decision = negotiate(policy, RequestFacts("OPTIONS", origin, method, ""))
-    if decision.outcome is not Outcome.PREFLIGHT_GRANTED:
-        raise CannotExport(f"negotiate refuses {origin!r}")
     is_echoed = policy.allows_any_method and policy.allow_credentials
     return policy.preflight_status, tuple(
         (name, _template(name, value, origin, method if is_echoed else None)) for name, value in decision.headers
@@ -170,13 +165,12 @@ def _answer_of(policy: Policy, method: str) -> tuple[int, HeaderList]:
 def _sample_of(policy: Policy) -> str:
     if not isinstance(policy.allow_origins, Origins):
         return "https://any.invalid"
-    for value in policy.allow_origins:
-        pattern = parse_pattern(value)
-        if pattern is None:
-            return value
-        host = f"any.{pattern.origin.host}" if pattern.subdomains else pattern.origin.host or "any"
-        return str(pattern.origin._replace(host=host, port="1234" if pattern.any_port else pattern.origin.port))
-    raise CannotExport("no origin is allowed")
+    value = policy.allow_origins[0]
+    pattern = parse_pattern(value)
+    if pattern is None:
+        return value
+    host = f"any.{pattern.origin.host}" if pattern.subdomains else pattern.origin.host or "any"
+    return str(pattern.origin._replace(host=host, port="1234" if pattern.any_port else pattern.origin.port))
 
 
 def _template(name: str, value: str, origin: str, method: str | None) -> str:
