@@ -40,7 +40,7 @@ def negotiated(policy: Policy, asked: Asked) -> tuple[int, Any] | None:
 @st.composite
 def meetings(draw: st.DrawFn) -> tuple[Policy, Asked]:
     policy = draw(policies())
-    listed = [*policy.allow_origins] if isinstance(policy.allow_origins, tuple) else []
+    listed = [str(each) for each in policy.allow_origins] if isinstance(policy.allow_origins, tuple) else []
     near = [near_misses(st.sampled_from(listed))] if listed else []
     origin = draw(st.one_of(origins(), header_values(), st.just("null"), *near))
     methods = st.sampled_from([*METHODS, *policy.methods])
@@ -242,7 +242,8 @@ def test_rows_of_random_apps() -> None:
 def shop(**changes: Any) -> Flask:
     """Several policies on one URL, a path behind a number, and what rows cannot say."""
     app = Flask("shop", static_folder=None)
-    Preflight(app, **{"allow_origins": [PAGE], **changes})
+    fields: dict[str, Any] = {"allow_origins": [PAGE], **changes}
+    Preflight(app, **fields)
 
     def add(rule: str, name: str, *methods: str, **marks: Any) -> None:
         def view(**_: object) -> str:

@@ -23,7 +23,8 @@ PAGE = "https://frontend.com"
 def new_app(**changes: Any) -> Flask:
     app = Flask("exported", static_folder=None)
     debug = changes.pop("debug", None)
-    Preflight(app, debug=debug, **{"allow_origins": [PAGE], **changes})
+    fields: dict[str, Any] = {"allow_origins": [PAGE], **changes}
+    Preflight(app, debug=debug, **fields)
     app.add_url_rule("/data", "data", lambda: "", methods=["PUT"])
     return app
 

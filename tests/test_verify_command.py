@@ -29,7 +29,8 @@ HERE = Path(__file__)
 
 def app_with(**changes: Any) -> Flask:
     app = Flask(__name__, static_folder=None)
-    Preflight(app, **{"allow_origins": [PAGE], **changes})
+    fields: dict[str, Any] = {"allow_origins": [PAGE], **changes}
+    Preflight(app, **fields)
     app.add_url_rule("/data", "data", lambda: "", methods=["GET", "PUT"])
     return app
 
