@@ -99,11 +99,12 @@ def explain_request(
 
 
 def _whole_url(url: str, base: str) -> str:
-    if "://" in url:
+    if _IS_WHOLE.match(url):
         return url
-    host, slash, path = url.partition("/")
+    host = re.split("[/?#]", url, maxsplit=1)[0]
     if ":" in host:
-        raise ValueError(f"{url!r} has no scheme; write 'http://{url}', or the path alone, {slash or '/'}{path}")
+        path = url.removeprefix(host) or "/"
+        raise ValueError(f"{url!r} has no scheme; write 'http://{url}', or the path alone, {path}")
     return f"{base}/{url.removeprefix('/')}"
 
 
