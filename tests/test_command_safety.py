@@ -34,7 +34,8 @@ STRANGER = "https://evil.example"
 
 def new_app(**changes: Any) -> Flask:
     app = Flask(__name__, static_folder=None)
-    Preflight(app, **{"allow_origins": [PAGE], **changes})
+    options: dict[str, Any] = {"allow_origins": [PAGE], **changes}
+    Preflight(app, **options)
     return app
 
 

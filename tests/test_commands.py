@@ -47,7 +47,8 @@ def test_published_apps(tmp_path: Path) -> None:
 
 def new_app(**changes: Any) -> Flask:
     app = Flask(__name__, static_folder=None)
-    Preflight(app, **{"allow_origins": [PAGE], **changes})
+    options: dict[str, Any] = {"allow_origins": [PAGE], **changes}
+    Preflight(app, **options)
     app.add_url_rule("/", "index", lambda: "")
     return app
 
