@@ -74,6 +74,7 @@ paths = PreflightMiddleware(
     lambda environ, start: [], by_path({"/api": Policy(allow_origins=[PAGE]), "/public": Policy(allow_origins="*")})
 )
 policy = Policy(allow_origins=[PAGE])
+some_paths = PreflightMiddleware(lambda environ, start: [], by_path({"/api": policy, "/own": None}))
 by_callable = PreflightMiddleware(lambda environ, start: [], lambda environ: policy)
 flask_app = new_app()
 flask_with_middleware = Flask(__name__)
@@ -304,6 +305,19 @@ def test_no_change_of_a_policy_helps_where_the_routing_refuses(
         assert checks["method"] == "DELETE: method-not-routed, by the routes of this URL"
 
 
+def test_a_factory_whose_policy_is_not_valid() -> None:
+    def create_app() -> Flask:
+        return new_app(allow_origins=["https://a.example/"])
+
+    results = [
+        CliRunner().invoke(flask_commands, [name], obj=ScriptInfo(create_app=create_app))
+        for name in ("routes", "verify")
+    ]
+    assert [result.exit_code for result in results] == [2, 1]
+    assert results[0].stderr == "Error: The policies of the app have 1 problem. Run `verify`, which lists them.\n"
+    assert "origin-trailing-slash" in results[1].stdout
+
+
 def test_an_exempt_view() -> None:
     app = new_app()
     app.add_url_rule("/x", "x", cors_exempt(lambda: ""), methods=["PUT"])
@@ -311,6 +325,18 @@ def test_an_exempt_view() -> None:
     assert (document["exempt"], document["allowed"]) == (True, None)
     text = invoke(app, "explain", "PUT", "/x", "--origin", PAGE).stdout
     assert text == "Exempt: /x [PUT] answers for itself, because of cors_exempt.\n"
+
+
+PATHS = {
+    "none": ("/own/x", "Exempt: /own/... [PUT] answers for itself, because no policy is for this path.\n"),
+    "other": ("/x", "Exempt: any other path [PUT] answers for itself, because no policy is for this path.\n"),
+}
+
+
+@pytest.mark.parametrize(("path", "text"), PATHS.values(), ids=PATHS)
+def test_a_path_without_a_policy(path: str, text: str) -> None:
+    result = invoke_module("explain", "test_commands:some_paths", "PUT", path, "--origin", PAGE)
+    assert (result.exit_code, result.stdout) == (0, text)
 
 
 # ---------------------------------------------------------------------------------------

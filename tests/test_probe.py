@@ -459,7 +459,7 @@ def test_json(refusing: str) -> None:
 def test_github(refusing: str) -> None:
     assert run(refusing, "--origin", FRONTEND, "--format", "github") == (
         1,
-        f"::error title=allow-origin-missing::{MISSING}\n",
+        f"::error title=allow-origin-missing::{refusing}: {MISSING}\n",
         "",
     )
 
@@ -471,6 +471,7 @@ def test_sarif(refusing: str) -> None:
     assert [(result["ruleId"], result["level"], result["message"]["text"]) for result in found["results"]] == [
         ("allow-origin-missing", "error", MISSING)
     ]
+    assert found["results"][0]["locations"] == [{"physicalLocation": {"artifactLocation": {"uri": refusing}}}]
 
 
 def test_a_command_line_for_each_request() -> None:
@@ -568,6 +569,7 @@ def test_an_app_that_cannot_be_asked_is_a_note() -> None:
 
 def test_an_app_in_the_folder_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "app", raising=False)  # the example app, which another test imports
     with raw_server(GRANTING) as server:
         arguments = ["probe", url_of(server), "--origin", FRONTEND]
         result = CliRunner().invoke(preflight, arguments)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask, Response, current_app, request
@@ -367,6 +368,13 @@ def test_the_host_is_found_wherever_a_callable_has_it(allowed: Any) -> None:
     app.config["ENDS"] = "acme.test"
     (finding,) = verify(target_of(app, "the app")).findings
     assert finding.id == "stranger-allowed"
+
+
+def test_the_hosts_that_libraries_know_do_not_count() -> None:
+    def allowed(origin: str, environ: Any) -> bool:
+        return urlsplit(origin).hostname == "acme.test"
+
+    assert hints_of(allowed).hosts == ["acme.test"]
 
 
 def test_no_view_is_asked_for_the_headers_of_other_libraries() -> None:

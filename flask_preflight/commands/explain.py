@@ -10,7 +10,7 @@ import click
 
 from flask_preflight.browser import Browser, CORSError
 from flask_preflight.commands.app import pass_target
-from flask_preflight.commands.output import CannotRun, echo, echo_json, format_option, wrap
+from flask_preflight.commands.output import CannotRun, echo, echo_json, format_option, printable, wrap
 from flask_preflight.commands.targets import (
     BASE_URL,
     NO_ROUTE,
@@ -81,7 +81,7 @@ def explain_request(
     base = target.base_url if isinstance(target, FlaskTarget) else BASE_URL
     method = normalize_method(method)
     whole = url if _IS_WHOLE.match(url) else f"{base}/{url.removeprefix('/')}"
-    browser = Browser(target, origin)
+    browser = Browser(target.as_served, origin)
     error = None
     try:
         browser.fetch(whole, method, [(name, "x") for name in names], "include" if cookies else "omit")
@@ -220,7 +220,8 @@ def changes_for(policy: Policy, facts: RequestFacts, reason: Reason) -> dict[str
 def text_of(found: Explained) -> Iterator[str]:
     route, error = found.route, found.error
     if route.policy is None:
-        yield f"Exempt: {route.rule} [{route.method}] answers for itself, because of cors_exempt."
+        why = "because of cors_exempt" if route.endpoint else "because no policy is for this path"
+        yield f"Exempt: {printable(route.rule)} [{route.method}] answers for itself, {why}."
         return
     yield _verdict(found)
     lines = [*found.checks]

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from flask import Flask
-from werkzeug.datastructures import Headers
 from werkzeug.test import create_environ, run_wsgi_app
 
 from flask_preflight.commands.output import CannotRun, explaining, relative
@@ -101,7 +100,7 @@ class Target:
             start_response("404 Not Found", [])
             return []
         if is_preflight(environ):
-            body, status, headers = self.send(environ)
+            body, status, headers = run_wsgi_app(self.app, environ, buffered=True)
             start_response(status, [*headers.items()])
             return body
         if "HTTP_ORIGIN" in environ and not self.reaches_layer(environ):
@@ -114,16 +113,17 @@ class Target:
         start_response("200 OK", [*decision.headers])
         return []
 
-    def send(self, environ: WSGIEnvironment) -> tuple[Iterable[bytes], str, Headers]:
-        """Send a request through the app. Where it raises, a server would answer with an error page."""
+    def as_served(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """As `__call__`, but where the app raises, it answers with an error page, as a server would."""
         try:
-            return run_wsgi_app(self.app, environ, buffered=True)
+            return self(environ, start_response)
         except Exception as error:  # noqa: BLE001 - middleware of the app may raise anything
             text = describe_error(error)
             if text not in self._raised:
                 self._raised.add(text)
                 print(f"A server would answer 500, because the app raised {text}.", file=sys.stderr)
-            return [], "500 Internal Server Error", Headers()
+            start_response("500 Internal Server Error", [])
+            return []
 
     def reaches_layer(self, environ: WSGIEnvironment) -> bool:
         """Whether the middleware around the app lets a request through, as far as a preflight for it shows.
@@ -133,7 +133,7 @@ class Target:
         """
         refusals: list[str] = []
         announced = {"REQUEST_METHOD": "OPTIONS", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "TRACE", REFUSALS: refusals}
-        body, _, headers = self.send({**environ, **announced})
+        body, _, headers = run_wsgi_app(self.app, {**environ, **announced})
         return bool(refusals) or REFUSED_HEADER in headers or b"".join(body) == b"".join(REFUSAL[2])
 
     def decide(self, policy: Policy, environ: WSGIEnvironment) -> Decision:
@@ -228,10 +228,7 @@ class FlaskTarget(Target):
         """Whether HEAD, which belongs to GET, has other rights. It is not listed otherwise."""
         if not {"GET", "HEAD"} <= (rule.methods or set()):
             return False
-        try:
-            get, head = (self.table.policy_of(rule.endpoint, method) for method in ("GET", "HEAD"))
-        except PolicyError:  # `state.check` tells of it
-            return False
+        get, head = (self.table.policy_of(rule.endpoint, method) for method in ("GET", "HEAD"))
         return get != head or (head is not None and allows_method(head, "HEAD") != allows_method(head, "GET"))
 
     def _place(self, environ: WSGIEnvironment, match: RouteMatch) -> Place:
@@ -303,14 +300,14 @@ class MiddlewareTarget(Target):
     def route(self, environ: WSGIEnvironment, method: str) -> Route:
         found = self.middleware.policy
         key = found.key_of(environ) if isinstance(found, PathPolicies) else None
-        return self._route(key or "any path", method, self.policy_of(environ), environ)
+        return self._route(key, method, self.policy_of(environ), environ)
 
-    def _route(self, key: str, method: str, policy: Policy | None, environ: WSGIEnvironment) -> Route:
+    def _route(self, key: str | None, method: str, policy: Policy | None, environ: WSGIEnvironment) -> Route:
         is_by_path = isinstance(self.middleware.policy, PathPolicies)
-        name = f"{key.rstrip('/')}/..." if is_by_path else "any path"
+        name = "any other path" if key is None else f"{key.rstrip('/')}/..."
         url = url_of(environ)
         place = self.layer.place_of(environ, policy, None) if policy else ANY_PATH
-        return Route(name, "", method, url, policy, place)
+        return Route(name if is_by_path else "any path", "", method, url, policy, place)
 
     def policy_of(self, environ: WSGIEnvironment) -> Policy | None:
         found = self.middleware.policy
