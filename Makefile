@@ -9,14 +9,14 @@ bin := .venv/bin
 apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: demo docs test lint bench bench-server browsers nginx wrk clean
+.PHONY: demo docs test lint bench bench-server browsers edges nginx wrk clean
 
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
 
 # One worker for each processor, and each file of tests in one worker. The workers are measured, and not the programs that
 # tests start (tests/conftest.py). A part of the tests can't cover the whole, so with ARGS the coverage is only shown.
-test: .venv/test browsers nginx wrk
+test: .venv/test browsers nginx edges wrk
 	$(bin)/coverage erase
 	COVERAGE_PROCESS_START=pyproject.toml $(bin)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
 	$(bin)/coverage combine --quiet
@@ -49,6 +49,13 @@ wrk:
 # which the tests do not use.
 nginx:
 	@PATH="$$PATH:/usr/sbin"; command -v nginx >/dev/null || { $(apt) nginx-light; } || true
+
+# Without them, the tests of exported grants on these servers are skipped. Envoy comes as a wheel. Debian starts the
+# others as services, too: nginx or Caddy has port 80, and the tests use others.
+edges: nginx
+	@PATH="$$PATH:/usr/sbin"; command -v haproxy >/dev/null && command -v caddy >/dev/null && command -v node >/dev/null && \
+		ls /usr/lib/nginx/modules/ngx_http_js_module.so >/dev/null 2>&1 || \
+		{ $(apt) haproxy caddy nodejs libnginx-mod-http-js; } || true
 
 # Without them, the tests that need them are skipped and say so. WebKit's MiniBrowser is kept off the PATH, and is run
 # in Xvfb.

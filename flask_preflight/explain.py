@@ -234,7 +234,8 @@ def _origin_not_allowed(it: _Refusal) -> str:
     allowed = it.policy.allow_origins
     if callable(allowed):
         name = getattr(allowed, "__qualname__", None) or type(allowed).__qualname__
-        return f"The callable {escape(name)} in allow_origins returned False for the origin {escape(it.origin)}."
+        text = f"The callable {escape(name)} in allow_origins returned False for the origin {escape(it.origin)}."
+        return f"{text} If the page is yours, let it return True for this origin."
     if not allowed:
         text = f"The origin {escape(it.origin)} is not allowed: allow_origins is empty."
     else:

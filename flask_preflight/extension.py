@@ -64,9 +64,9 @@ class Preflight:
         debug = self._debug if _check_debug(debug) is None else debug
         if NAME in app.extensions:
             raise RuntimeError(f"{app!r} has a Preflight already: remove the second Preflight(app) or init_app(app)")
-        state = AppState(app, calls)
+        state = AppState(app, calls, debug)
         app.extensions[NAME] = state
-        layer = FlaskLayer(app.wsgi_app, state, debug)
+        layer = FlaskLayer(app.wsgi_app, state)
         app.wsgi_app = layer.wsgi_app  # type: ignore[method-assign]  # Flask's way to add middleware
         for name in unread_variables(app.config):
             text = f"The environment variable {name} is not read: write FLASK_{name}, which from_prefixed_env() reads."

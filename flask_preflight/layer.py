@@ -35,18 +35,17 @@ _HIDDEN_BY_ROUTE: Final = {Reason.METHOD_NOT_ALLOWED, Reason.ORIGIN_NOT_ALLOWED}
 class FlaskLayer(CorsLayer):
     """The layer around a Flask app's ``wsgi_app``."""
 
-    def __init__(self, app: WSGIApplication, state: AppState, debug: bool | None) -> None:
+    def __init__(self, app: WSGIApplication, state: AppState) -> None:
         super().__init__(app, state.journal)
         self._state = state
         self._flask = state.app
-        self._debug = debug
         self.has_inner_middleware = getattr(app, "__func__", None) is not Flask.wsgi_app
         if self.has_inner_middleware:
             door.watch(state.app)
 
     @property
     def debug(self) -> bool:  # type: ignore[override]
-        return self._flask.debug if self._debug is None else self._debug
+        return self._state.debug
 
     def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer a preflight by its view's policy; pass on every other request, and add headers to its response."""

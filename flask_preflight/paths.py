@@ -66,6 +66,10 @@ class PathPolicies:
         """All keys, sorted."""
         return sorted(key.encode("latin-1").decode() or "/" for key in self._policies)
 
+    def policy_of(self, key: str) -> Policy | None:
+        """The policy of one of `keys`."""
+        return self._policies[key.rstrip("/").encode().decode("latin-1")]
+
     def key_of(self, environ: WSGIEnvironment) -> str | None:
         """The key that covers the path, for the log."""
         key = self._find(environ)

@@ -74,15 +74,21 @@ class AppState:
     waits, and a signal handler may interrupt anything.
     """
 
-    def __init__(self, app: Flask, calls: tuple[Call, ...]) -> None:
+    def __init__(self, app: Flask, calls: tuple[Call, ...], debug: bool | None = None) -> None:
         """:raises PolicyError: if the app-wide policy is not valid."""
         self.app = app
+        self._debug = debug
         self.journal = Journal(app)
         self._has_warned = False
         self._calls = calls
         self._levels = tuple(call.changes for call in calls)
         self._version = self._make_version(())
         _states.add(self)
+
+    @property
+    def debug(self) -> bool:
+        """Whether refusals are explained to everyone."""
+        return self.app.debug if self._debug is None else self._debug
 
     def version(self) -> _Version:
         """The newest version."""

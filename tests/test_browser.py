@@ -1354,7 +1354,7 @@ def test_a_refusal_without_a_reason_leads_to_what_the_browser_saw(said: str) -> 
 REFUSED = b"This CORS preflight is refused.\n"
 ASK_THE_SERVER = (
     "flask-preflight has refused this preflight. The reason can be the origin, the method or a header. "
-    "The server's log says which (docs/logs.md), or run the same test with Browser(app)."
+    "The server's log says which (docs/logs.md). So does flask preflight explain, or the same test with Browser(app)."
 )
 SEND_THE_HEADER = (
     f"Send Access-Control-Allow-Origin: {PAGE} with this response. If other responses have it, something answered in "

@@ -12,7 +12,8 @@ import pytest
 from sessions import ROOT, run, steps_of
 
 PAGES = [ROOT / "docs" / f"{name}.md" for name in ("commands/routes", "commands/explain", "commands/verify")]
-PAGES += [ROOT / "docs" / f"{name}.md" for name in ("commands/diff", "code-review")]
+PAGES += [ROOT / "docs" / f"{name}.md" for name in ("commands/diff", "code-review", "edge")]
+PAGES += sorted((ROOT / "docs" / "edges").glob("*.md"))
 BLOCK = re.compile(r"(?<=^```text\n)\$ .*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner, Result
@@ -121,8 +122,14 @@ def test_a_middleware_is_explained_and_verified(arguments: tuple[str, ...], stat
 
 
 BAD_TARGETS = {
-    "no-colon": ("flask_app", "'flask_app' names no object: write module:object, such as app:app."),
+    "no-colon": ("flask_app", "'flask_app' names no object. The first argument is the app: write module:object,"),
     "no-module": ("nothing_here:app", 'nothing_here:app cannot be imported: "ModuleNotFoundError: No module named'),
+    "a-file": ("test_commands.py:app", "'test_commands.py:app' names a file: write 'test_commands:app', without .py."),
+    "not-called": (
+        "test_commands:make_app",
+        f"test_commands:make_app is '{make_app}', which is neither a Flask app, nor a PreflightMiddleware, nor a"
+        " Policy. If it makes one, write 'test_commands:make_app()'.",
+    ),
     "no-object": ("test_commands:nothing", "The module 'test_commands' has no 'nothing'."),
     "raises": ("test_commands:make_nothing()", "test_commands:make_nothing() cannot be imported: 'ZeroDivisionError:"),
     "something-else": ("test_commands:PAGE", "test_commands:PAGE is \"'https://app.example.com'\", which is neither a"),
@@ -149,11 +156,7 @@ BAD_APPS: dict[str, tuple[Any, tuple[str, ...], str]] = {
     "no-preflight": (Flask(__name__), ("routes",), "The Flask app 'test_commands' has no Preflight. Write Preflight("),
     "import-fails": (ImportError("no such thing"), ("routes",), "The app cannot be imported: 'ImportError: no such"),
     "no-app": (None, ("routes",), "Could not locate a Flask application."),
-    "policy-invalid": (
-        invalid_app(),
-        ("routes",),
-        "The policies of the app have 1 problem. Run `verify`, which lists them.",
-    ),
+    "lock-in-a-file": (new_app(), ("diff", "/dev/null/x"), "/dev/null/x cannot be read: Not a directory.\n"),
     "bad-origin": (
         new_app(),
         ("explain", "GET", "/", "--origin", "app.example.com"),
@@ -170,13 +173,42 @@ BAD_APPS: dict[str, tuple[Any, tuple[str, ...], str]] = {
         ("explain", "TRACE", "/", "--origin", PAGE),
         "method: TRACE is not a method that a script",
     ),
+    "method-after-url": (
+        new_app(),
+        ("explain", "/", "GET", "--origin", PAGE),
+        "'/' is not a method. Write the method first, such as in: explain GET /api/data",
+    ),
+    "url-without-scheme": (
+        new_app(),
+        ("explain", "GET", "localhost:5000/x", "--origin", PAGE),
+        "'localhost:5000/x' has no scheme; write 'http://localhost:5000/x', or the path alone, /x",
+    ),
+    "header-with-value": (
+        new_app(),
+        ("explain", "GET", "/", "--origin", PAGE, "--header", "Authorization: Bearer x"),
+        "--header 'Authorization: Bearer x' is no header name. Write the name alone: --header Authorization\n",
+    ),
+    "cookie-header": (
+        new_app(),
+        ("explain", "GET", "/", "--origin", PAGE, "--header", "Cookie"),
+        "--header Cookie: no script can set this header. The browser sets it, or drops it. For cookies,",
+    ),
+    "forbidden-header": (
+        None,
+        ("probe", "http://127.0.0.1:9", "--origin", PAGE, "--header", "Host"),
+        "--header Host: no script can set this header. The browser sets it, or drops it.\n",
+    ),
     "bad-header": (
         new_app(),
         ("explain", "GET", "/", "--origin", PAGE, "--header", "a b"),
-        "headers: a b: x is not a header",
+        "--header 'a b' is no header name. Write the name alone: --header x-client\n",
     ),
     "no-route": (new_app(), ("routes", "--endpoint", "nix"), "No route passes the filters."),
-    "no-lock": (new_app(), ("diff", "nowhere.json"), "nowhere.json cannot be read: No such file or directory."),
+    "no-lock": (
+        new_app(),
+        ("diff", "nowhere.json"),
+        "nowhere.json cannot be read: No such file or directory. Write it: flask preflight routes --lock nowhere.json",
+    ),
     "lock-folder": (
         new_app(),
         ("routes", "--lock", "no/such/folder.json"),
@@ -254,6 +286,26 @@ EXPLAINED: dict[str, tuple[dict[str, Any], tuple[str, ...], str, int]] = {
         "allow-origin-wildcard",
         1,
     ),
+    "cookies-in-a-preflight": ({}, ("PUT", "/", "--origin", PAGE, "--cookies"), "method-not-routed", 2),
+    "all-four": (
+        {},
+        ("PUT", "/", "--origin", "https://b.example", "--header", "X-A", "--cookies"),
+        "method-not-routed",
+        4,
+    ),
+    "no-route-for-the-method": ({}, ("PUT", "/", "--origin", PAGE), "method-not-routed", 1),
+    "neither-route-nor-allowed": (
+        {"allow_methods": ["GET"]},
+        ("PUT", "/", "--origin", PAGE),
+        "method-not-routed",
+        2,
+    ),
+    "callable": (
+        {"allow_origins": lambda origin, environ: False},
+        ("GET", "/", "--origin", PAGE, "--header", "X-A"),
+        "origin-not-allowed",
+        2,
+    ),
 }
 
 
@@ -274,35 +326,57 @@ def test_the_fixes_of_a_refusal_allow_the_request() -> None:
     assert explained(app, *arguments)["allowed"] is True
 
 
+def test_the_fixes_of_a_missing_route_allow_the_request() -> None:
+    arguments = ("PUT", "/", "--origin", PAGE, "--cookies")
+    first, second = explained(new_app(), *arguments)["fixes"]
+    assert "add a view with @app.route('/', methods=['PUT'])" in first
+    assert "write allow_credentials=True" in second
+    app = new_app(allow_credentials=True)
+    app.add_url_rule("/", "put", lambda: "", methods=["PUT"])
+    assert explained(app, *arguments)["allowed"] is True
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "page"),
+    [
+        ("GET", "/", ""),
+        ("GET", "/nowhere", " Expect an error page: no route of the app matches this URL."),
+        ("PUT", "/nowhere", " Expect an error page: no route of the app matches this URL."),
+        ("POST", "/", " Expect an error page: this URL has no route for the method."),
+    ],
+)
+def test_a_page_may_be_allowed_to_read_an_error(method: str, path: str, page: str) -> None:
+    text = invoke(new_app(), "explain", method, path, "--origin", PAGE).stdout
+    assert text.splitlines()[0] == f"Allowed: the page gets the response.{page}"
+
+
 def test_an_insecure_origin_with_cookies_has_no_fix() -> None:
     document = explained(new_app(allow_credentials=True), "GET", "/", "--origin", "http://app.example.com")
     assert document["fixed"] is False
     assert "is not encrypted" in document["fixes"][0]
 
 
-ROUTED = {"no-method": ("/x", "DELETE", "method-not-routed"), "raises": ("/bad/1", "PUT", "routing-failed")}
-
-
-@pytest.mark.parametrize(("path", "method", "reason"), ROUTED.values(), ids=ROUTED)
 @pytest.mark.parametrize("origin", [PAGE, "https://b.example"])
-def test_no_change_of_a_policy_helps_where_the_routing_refuses(
-    path: str, method: str, reason: str, origin: str
-) -> None:
+def test_no_change_of_a_policy_helps_where_the_routing_fails(origin: str) -> None:
     class Bad(BaseConverter):
         def to_python(self, value: str) -> str:
             raise ZeroDivisionError
 
     app = new_app()
     app.url_map.converters["bad"] = Bad
-    app.add_url_rule("/x", "x", lambda: "", methods=["GET", "PUT"])
     app.add_url_rule("/bad/<bad:x>", "bad", lambda x: "", methods=["PUT"])
-    document = explained(app, method, path, "--origin", origin)
-    assert (document["reason"], document["fixed"], len(document["fixes"])) == (reason, False, 1)
+    document = explained(app, "PUT", "/bad/1", "--origin", origin)
+    assert (document["reason"], document["fixed"], len(document["fixes"])) == ("routing-failed", False, 1)
     assert "allow_methods" not in document["fixes"][0]
-    checks = {check["name"]: check["text"] for check in document["checks"]}
-    if reason == "method-not-routed":
-        assert "methods=['DELETE']" in document["fixes"][0]
-        assert checks["method"] == "DELETE: method-not-routed, by the routes of this URL"
+
+
+def test_problems_of_policies_have_a_line_each() -> None:
+    app = invalid_app()
+    app.add_url_rule("/y", "y", cors_route(allow_origins="*")(lambda: ""))
+    first, *problems, advice = invoke(app, "routes").stderr.splitlines()
+    assert first == "Error: 2 problems with a CORS policy:"
+    assert [problem[:10] for problem in problems] == ["- view 'x'", "- view 'y'"]
+    assert advice == "docs/problems.md explains each by the word in brackets."
 
 
 def test_a_factory_whose_policy_is_not_valid() -> None:
@@ -314,7 +388,10 @@ def test_a_factory_whose_policy_is_not_valid() -> None:
         for name in ("routes", "verify")
     ]
     assert [result.exit_code for result in results] == [2, 1]
-    assert results[0].stderr == "Error: The policies of the app have 1 problem. Run `verify`, which lists them.\n"
+    first, problem, advice = results[0].stderr.splitlines()
+    assert first == "Error: 1 problem with a CORS policy:"
+    assert problem.endswith("[origin-trailing-slash]")
+    assert advice == "docs/problems.md explains each by the word in brackets."
     assert "origin-trailing-slash" in results[1].stdout
 
 
@@ -324,19 +401,26 @@ def test_an_exempt_view() -> None:
     document = explained(app, "PUT", "/x", "--origin", PAGE)
     assert (document["exempt"], document["allowed"]) == (True, None)
     text = invoke(app, "explain", "PUT", "/x", "--origin", PAGE).stdout
-    assert text == "Exempt: /x [PUT] answers for itself, because of cors_exempt.\n"
+    assert text == (
+        "Exempt: /x [PUT] answers for itself, because of cors_exempt. Ask the running server: probe URL\n"
+        "--method PUT --origin ORIGIN\n"
+    )
 
 
 PATHS = {
-    "none": ("/own/x", "Exempt: /own/... [PUT] answers for itself, because no policy is for this path.\n"),
-    "other": ("/x", "Exempt: any other path [PUT] answers for itself, because no policy is for this path.\n"),
+    "none": ("/own/x", "Exempt: /own/... [PUT] answers for itself, because no policy is for this path."),
+    "other": ("/x", "Exempt: any other path [PUT] answers for itself, because no policy is for this path."),
 }
 
 
 @pytest.mark.parametrize(("path", "text"), PATHS.values(), ids=PATHS)
 def test_a_path_without_a_policy(path: str, text: str) -> None:
     result = invoke_module("explain", "test_commands:some_paths", "PUT", path, "--origin", PAGE)
-    assert (result.exit_code, result.stdout) == (0, text)
+    shown = " ".join(result.stdout.split())
+    assert (result.exit_code, shown) == (
+        0,
+        f"{text} Ask the running server: probe URL --method PUT --origin ORIGIN",
+    )
 
 
 # ---------------------------------------------------------------------------------------
@@ -393,12 +477,27 @@ def test_sarif_says_where_and_follows_its_schema(
         region = {"region": {"startLine": location["line"]}} if "line" in location else {}
         assert place == {"physicalLocation": {"artifactLocation": {"uri": location["uri"]}, **region}}
     else:
-        assert place == {"logicalLocations": [{"fullyQualifiedName": where}]}
+        assert place == {"physicalLocation": {"artifactLocation": {"uri": quote(where)}}}
 
 
 @pytest.mark.parametrize(("level", "command"), [("error", "error"), ("warning", "warning"), ("note", "notice")])
 def test_the_levels_of_annotations(level: Any, command: str) -> None:
     assert [*github_lines([Finding("c", level, "a.py:1", "é")])] == [f"::{command} file=a.py,line=1,title=c::é"]
+
+
+def test_diff_says_how_to_accept_a_change(tmp_path: Path) -> None:
+    """With the app that was named; and not for two files, where there is none."""
+    lock = tmp_path / "cors.lock.json"
+    module = "test_commands:policy"
+    assert invoke_module("routes", module, "--lock", str(lock)).exit_code == 0
+    other = tmp_path / "other.json"
+    other.write_text(lock.read_text().replace("600", "5"))
+    command = f"python -m flask_preflight routes {module} --lock {other}"
+    assert invoke_module("diff", module, str(other)).stdout.endswith(f"\n2 changed.\nTo accept: {command}\n")
+    assert invoke_module("diff", module, str(other), str(lock)).stdout.splitlines()[-1] == "2 changed."
+    app = ScriptInfo(app_import_path=module.replace("policy", "flask_app"))
+    shown = CliRunner().invoke(flask_commands, ["diff", str(other)], obj=app).stdout
+    assert shown.endswith(f"\nTo accept: flask --app test_commands:flask_app preflight routes --lock {other}\n")
 
 
 @pytest.mark.parametrize("format_", ["text", "json", "github", "sarif"])
@@ -424,8 +523,56 @@ def test_texts_fit_a_pipe_of_100_columns() -> None:
         assert not any("\x1b" in line for line in lines)
 
 
+def columns_of(shown: Result) -> list[str]:
+    """The heads of the columns between Method and Preflight, or what the legend has for them."""
+    lines = shown.stdout.splitlines()
+    legend = [line[3:] for line in lines if line[1:3] == ": "]
+    return legend or re.split(" {2,}", lines[0])[3:-1]
+
+
+def test_columns_that_do_not_fit_are_named() -> None:
+    names = [f"https://{name}.example" for name in "abcdefghij"]
+    shown = invoke(new_app(allow_origins=names[:2]), "routes")
+    assert (columns_of(shown), shown.stderr) == ([*names[:2], "anyone else"], "")
+    shown = invoke(new_app(allow_origins=names[:4]), "routes")
+    assert columns_of(shown) == [*names[:3], "anyone else"]
+    assert shown.stderr == f"Not shown: {names[3]}. To choose the columns, write --origin ORIGIN.\n"
+    app = new_app(allow_origins=names, allow_headers=["X-A"], allow_credentials=True)
+    app.add_url_rule("/" + "x" * 50, "long", lambda: "", methods=["POST"])
+    shown = invoke(app, "routes")
+    assert columns_of(shown) == [*names[:2], "anyone else"]
+    named = ", ".join(names[2:7])
+    assert shown.stderr == f"Not shown: {named} and 3 more origins. To choose the columns, write --origin ORIGIN.\n"
+    chosen = [word for name in names for word in ("--origin", name)]
+    assert columns_of(invoke(app, "routes", *chosen)) == [*names, "anyone else"]
+
+
+def test_a_note_names_a_callable() -> None:
+    def ours(origin: str, environ: object) -> bool:
+        return False
+
+    shown = invoke(new_app(allow_origins=ours), "routes").stdout
+    assert f"allow_origins={ours.__qualname__} (a callable), Preflight(...) at " in " ".join(shown.split())
+
+
+@pytest.mark.parametrize(
+    ("variables", "is_coloured"),
+    [({}, True), ({"NO_COLOR": ""}, True), ({"NO_COLOR": "1"}, False), ({"NO_COLOR": "0"}, False)],
+    ids=["not-set", "empty", "1", "0"],
+)
+def test_no_color(variables: dict[str, str], is_coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """https://no-color.org/: "when present and not an empty string (regardless of its value)"."""
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for is_terminal in (True, False):
+        info = ScriptInfo(create_app=invalid_app)
+        shown = CliRunner().invoke(flask_commands, ["verify"], obj=info, color=is_terminal).stdout
+        assert ("\x1b" in shown) == (is_coloured and is_terminal)
+
+
 def test_the_group_says_what_it_has() -> None:
-    assert [*flask_commands.list_commands(None)] == ["routes", "explain", "verify", "diff", "probe"]  # type: ignore[arg-type]
+    assert [*flask_commands.list_commands(None)] == ["routes", "explain", "verify", "diff", "probe", "export"]  # type: ignore[arg-type]
     for runner in (flask_commands, commands):
         result = CliRunner().invoke(runner, ["--help"])
         assert result.exit_code == 0

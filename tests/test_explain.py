@@ -188,7 +188,8 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         Policy(allow_origins=refuses),
         preflight(),
         Reason.ORIGIN_NOT_ALLOWED,
-        "The callable 'refuses' in allow_origins returned False for the origin 'https://frontend.com'.",
+        "The callable 'refuses' in allow_origins returned False for the origin 'https://frontend.com'."
+        " If the page is yours, let it return True for this origin.",
     ),
     "callable needs a request": (
         Policy(allow_origins=needs_request),

@@ -77,7 +77,7 @@ LAYERS = {
     "browser/__init__": ("browser/live browser/records browser/messages browser/vary browser/model", ""),
     # The commands stand on everything.
     "commands/__init__": ("", "click"),
-    "commands/output": ("problems explain", "click"),
+    "commands/output": ("problems explain fetch", "click"),
     "commands/reports": ("commands/output", ""),
     "commands/samples": ("origin", "flask werkzeug"),
     "commands/near_misses": ("origin", "werkzeug"),
@@ -88,7 +88,7 @@ LAYERS = {
     ),
     "commands/app": ("problems journal commands/output commands/targets", "click flask"),
     "commands/access": ("fetch browser/__init__ commands/targets", ""),
-    "commands/lock": ("fetch origin policy engine commands/output commands/targets commands/access", ""),
+    "commands/lock": ("fetch origin policy engine commands/output commands/targets commands/app commands/access", ""),
     "commands/routes": (
         "origin engine browser/__init__ commands/output commands/samples commands/targets commands/app "
         "commands/access commands/lock",
@@ -121,12 +121,12 @@ LAYERS = {
         "werkzeug",
     ),
     "commands/live/checks": (
-        "fetch explain browser/text browser/urls browser/transport browser/checks browser/__init__ commands/output "
+        "fetch browser/text browser/urls browser/transport browser/checks browser/__init__ commands/output "
         "commands/targets commands/live/sections commands/live/asking commands/live/others",
         "",
     ),
     "commands/live/drift": (
-        "fetch origin policy explain browser/urls browser/transport browser/records browser/checks browser/__init__ "
+        "fetch origin policy browser/urls browser/transport browser/records browser/checks browser/__init__ "
         "commands/output commands/samples commands/near_misses commands/targets commands/live/sections "
         "commands/live/asking",
         "werkzeug",
@@ -135,6 +135,20 @@ LAYERS = {
         "commands/output commands/reports commands/targets commands/app commands/live/sections commands/live/asking "
         "commands/live/replay commands/live/checks commands/live/drift",
         "click flask",
+    ),
+    # What a proxy in front of the app may grant.
+    "edge/__init__": ("", ""),
+    "edge/rows": ("fetch origin policy engine paths", ""),
+    "edge/app": ("policy commands/samples commands/targets edge/rows", "flask werkzeug"),
+    "edge/nginx": ("edge/rows", ""),
+    "edge/haproxy": ("edge/rows", ""),
+    "edge/caddy": ("edge/rows", ""),
+    "edge/envoy": ("edge/rows", ""),
+    "edge/javascript": ("edge/rows", ""),
+    "commands/export": (
+        "policy paths commands/output commands/targets commands/app edge/rows edge/app edge/nginx "
+        "edge/haproxy edge/caddy edge/envoy edge/javascript",
+        "click",
     ),
     "__main__": ("commands/__init__ commands/app", "click"),
     "pytest_plugin": ("browser/__init__", "pytest"),

@@ -407,7 +407,7 @@ received  403
           This CORS preflight is refused.
 why       The answer (status 403) has no Access-Control-Allow-Origin.
 change    flask-preflight has refused this preflight. The reason can be the origin, the method or a header. \
-The server's log says which (docs/logs.md), or run the same test with Browser(app).
+The server's log says which (docs/logs.md). So does flask preflight explain, or the same test with Browser(app).
 Chromium  Access to fetch at '{url}' from origin 'https://frontend.com' has been blocked by CORS policy: Response to \
 preflight request doesn't pass access control check: No 'Access-Control-Allow-Origin' header is present on the \
 requested resource.

@@ -344,6 +344,11 @@ def test_a_redirect_is_followed_on_the_same_server_only() -> None:
         pytest.param(
             ["ftp://a.com/", "--origin", FRONTEND], "ftp://a.com/ is neither http: nor https:. Write", id="ftp"
         ),
+        pytest.param(
+            ["localhost:5000", "--origin", FRONTEND],
+            "localhost:5000 is neither http: nor https:. Write http://localhost:5000 or https://localhost:5000",
+            id="no-scheme",
+        ),
         pytest.param(["https://u:p@a.com/", "--origin", FRONTEND], "The URL has a user name or a password", id="user"),
         pytest.param(
             ["https://a.com/", "--origin", "frontend.com"],
@@ -356,7 +361,9 @@ def test_a_redirect_is_followed_on_the_same_server_only() -> None:
             id="own",
         ),
         pytest.param(
-            ["https://a.com/", "--origin", FRONTEND, "--header", "A: b"], "--header A: b is no header na", id="name"
+            ["https://a.com/", "--origin", FRONTEND, "--header", "A: b"],
+            "--header 'A: b' is no header name. Write the name alone: --header A\n",
+            id="name",
         ),
         pytest.param(
             ["https://a.com/", "--origin", FRONTEND, "--header", "Cookie"], "--header Cookie: no script", id="cookie"
@@ -569,7 +576,7 @@ def test_an_app_that_cannot_be_asked_is_a_note() -> None:
 
 def test_an_app_in_the_folder_is_at_hand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "app", raising=False)  # the example app, which another test imports
+    monkeypatch.delitem(sys.modules, "app", raising=False)  # another test's
     with raw_server(GRANTING) as server:
         arguments = ["probe", url_of(server), "--origin", FRONTEND]
         result = CliRunner().invoke(preflight, arguments)
@@ -609,9 +616,9 @@ def test_an_app_that_raises() -> None:
         _, out, _ = run_with_flask(create_app, url_of(server), *page)
         status, _, err = run_with_flask(create_app, url_of(server))
     sections = {section["name"]: section for section in json.loads(out)["sections"]}
-    assert sections["who"]["text"] == "the app cannot be asked: it raises 'ValueError: on purpose'"
+    assert sections["who"]["text"].startswith("the app refuses it, too (asked in process): The answer (status 500)")
     assert [item["id"] for item in sections["stranger"]["findings"]] == ["null-allowed"]
-    assert (status, err) == (2, "Error: The app cannot be asked: it raises 'ValueError: on purpose'.\n")
+    assert (status, err) == (*(1, "A server would answer 500, because the app raised 'ValueError: on purpose'.\n"),)
 
 
 @pytest.mark.parametrize(

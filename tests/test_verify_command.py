@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable
 from functools import partial, wraps
 from pathlib import Path
+from runpy import run_path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -18,11 +18,11 @@ from werkzeug.local import LocalProxy
 
 from flask_preflight import Policy, PolicyError, Preflight, PreflightMiddleware, by_path, cors_exempt, cors_route
 from flask_preflight.commands.near_misses import hints_of, near_misses
+from flask_preflight.commands.output import Finding
 from flask_preflight.commands.targets import target_of
-from flask_preflight.commands.verify import problem_findings, verify
+from flask_preflight.commands.verify import Verified, problem_findings, text_of, verify
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "docs" / "examples"))
-import app as example
+EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "app.py"
 
 PAGE = "https://app.example.com"
 HERE = Path(__file__)
@@ -237,7 +237,7 @@ CLEAN: dict[str, Callable[[], Any]] = {
     "middleware": lambda: PreflightMiddleware(lambda environ, start: [], Policy(allow_origins=[PAGE])),
     "paths": lambda: PreflightMiddleware(lambda environ, start: [], by_path({"/a": Policy(allow_origins=[PAGE])})),
     "policy": lambda: Policy(allow_origins=[PAGE]),
-    "example": example.create_app,
+    "example": lambda: run_path(str(EXAMPLE))["create_app"](),
 }
 
 
@@ -254,6 +254,21 @@ def test_localhost_is_no_risk_in_debug_mode() -> None:
     assert verify(target_of(app, "the app")).findings == []
 
 
+@pytest.mark.parametrize("is_in_code", [True, False])
+def test_what_concerns_the_app_is_at_its_policy(is_in_code: bool) -> None:
+    """So that an annotation stands beside it; or at the module, if the configuration has the policy."""
+    app = Flask(__name__, static_folder=None)
+    app.config["PREFLIGHT_ALLOW_ORIGINS"] = PAGE
+    if is_in_code:
+        Preflight(app, allow_origins=[PAGE])
+    else:
+        Preflight(app)
+    app.after_request(lambda response: response.headers.set("Access-Control-Allow-Origin", "*") or response)
+    (finding,) = [found for found in verify(target_of(app, "the app")).findings if found.id == "second-cors-library"]
+    assert HERE.stem in finding.where
+    assert (HERE.name in finding.where) == is_in_code
+
+
 def test_problems_are_findings() -> None:
     app = app_with(allow_credentials=True)
     app.add_url_rule("/x", "x", cors_route(allow_origins="*")(lambda: ""))
@@ -262,6 +277,17 @@ def test_problems_are_findings() -> None:
     (finding,) = problem_findings(raised.value)
     assert (finding.level, finding.help) == ("error", f"docs/problems.md#{finding.id}")
     assert HERE.name in finding.where
+    assert finding.id not in finding.message
+
+
+def test_after_problems_it_says_that_nothing_else_was_checked() -> None:
+    problem = Finding("bare-string", "error", "app.py:1", "wrong")
+    lines = [*text_of(Verified([problem], 0, 0))]
+    assert lines[2:] == [
+        "The policies are not valid, so nothing else was checked. Run it again after the change.",
+        "1 error, 0 warnings.",
+    ]
+    assert [*text_of(Verified([], 0, 0))] == ["0 errors, 0 warnings."]
 
 
 @pytest.mark.parametrize(

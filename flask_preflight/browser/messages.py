@@ -427,7 +427,7 @@ _UNEXPLAINED = b"This CORS preflight is refused."
 
 _ASK_THE_SERVER = (
     "flask-preflight has refused this preflight. The reason can be the origin, the method or a header. "
-    "The server's log says which (docs/logs.md), or run the same test with Browser(app)."
+    "The server's log says which (docs/logs.md). So does flask preflight explain, or the same test with Browser(app)."
 )
 
 

@@ -14,7 +14,7 @@ from importlib import import_module
 
 import click
 
-NAMES = ("routes", "explain", "verify", "diff", "probe")
+NAMES = ("routes", "explain", "verify", "diff", "probe", "export")
 
 
 class Commands(click.Group):

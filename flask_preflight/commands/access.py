@@ -46,7 +46,7 @@ def ask(
     target: Target, route: Route, origin: str, *, headers: dict[str, str] | None = None, credentials: bool = False
 ) -> CORSError | None:
     """What the script of a page gets: nothing, because of the error, or the response."""
-    browser = Browser(target.as_served, origin)
+    browser = Browser(target, origin)
     try:
         browser.fetch(route.url, route.method, headers, "include" if credentials else "omit")
     except CORSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
@@ -13,7 +14,7 @@ import click
 from flask.cli import ScriptInfo
 
 from flask_preflight import journal
-from flask_preflight.commands.output import STDOUT_KEY, CannotRun, explaining, plural
+from flask_preflight.commands.output import STDOUT_KEY, CannotRun, explaining
 from flask_preflight.commands.targets import Target, load, target_of
 from flask_preflight.problems import PolicyError
 
@@ -31,8 +32,8 @@ def find_target(ctx: click.Context) -> Target:
     try:
         return make_target(ctx)
     except PolicyError as error:
-        count = plural(len(error.problems), "problem")
-        raise CannotRun(f"The policies of the app have {count}. Run `verify`, which lists them.") from error
+        first, *problems = str(error).splitlines()
+        raise CannotRun(first, [*problems, "docs/problems.md explains each by the word in brackets."]) from error
 
 
 def make_target(ctx: click.Context) -> Target:
@@ -49,6 +50,17 @@ def make_target(ctx: click.Context) -> Target:
     with explaining("The app"):
         app = ctx.ensure_object(ScriptInfo).load_app()
     return target_of(app, "The app")
+
+
+def command_line(command: str, *arguments: str) -> str:
+    """How to run *command* for the app that was named: ``flask --app app preflight routes --lock cors.lock.json``."""
+    ctx = click.get_current_context(silent=True)
+    if ctx is not None and NAME_KEY in ctx.meta:
+        words = ["python", "-m", "flask_preflight", command, ctx.meta[NAME_KEY]]
+    else:
+        path = ctx.ensure_object(ScriptInfo).app_import_path if ctx is not None else None
+        words = ["flask", *(["--app", path] if path else []), "preflight", command]
+    return shlex.join([*words, *arguments])
 
 
 @contextmanager

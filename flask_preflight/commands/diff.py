@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 import click
 
 from flask_preflight import fetch
-from flask_preflight.commands.app import find_target
+from flask_preflight.commands.app import command_line, find_target
 from flask_preflight.commands.lock import Facts, Locked, lock_of, read_lock
 from flask_preflight.commands.output import Finding, echo, echo_json, format_option, table
 from flask_preflight.commands.reports import echo_findings
@@ -50,7 +50,7 @@ def _new(route: str, facts: Facts) -> Change:
     if facts.exempt:
         return Change("new", route, "route", "exempt", "the view decides", is_wider=True)
     who = _who(facts)
-    return Change("new", route, "route", who, "not in the first", is_wider=who != _NOBODY)
+    return Change("new", route, "route", who, "not in the lock file", is_wider=who != _NOBODY)
 
 
 _NOBODY: Final = "nobody"
@@ -181,7 +181,7 @@ def _uncovered_headers(values: Values, known: Values) -> list[str]:
 _SHOWN: Final = {"wider": "WIDER", "unknown": "UNKNOWN"}
 
 
-def text_of(changes: list[Change], accept: str) -> Iterator[str]:
+def text_of(changes: list[Change], accept: str = "") -> Iterator[str]:
     if not changes:
         yield "No changes."
         return
@@ -190,7 +190,7 @@ def text_of(changes: list[Change], accept: str) -> Iterator[str]:
         for change in changes
     ]
     yield from table(["Change", "Route", "Of", "What", "Remark"], rows, flexible=1)
-    yield f"\n{summary(changes)}. To accept: {accept}"
+    yield f"\n{summary(changes)}." + (f"\nTo accept: {accept}" if accept else "")
 
 
 def summary(changes: Iterable[Change]) -> str:
@@ -235,7 +235,8 @@ def command(ctx: click.Context, lock: Path, other: Path | None, fail_on: str, fo
     new = read_lock(other) if other is not None else _lock_of_app(ctx)
     changes = compare(old, new)
     if format_ == "text":
-        echo("\n".join(text_of(changes, f"flask preflight routes --lock {lock}")))
+        accept = command_line("routes", "--lock", str(lock)) if other is None else ""
+        echo("\n".join(text_of(changes, accept)))
     elif format_ == "json":
         echo_json("diff", {"changes": [_document(change) for change in changes]})
     else:

@@ -10,7 +10,7 @@ import click
 
 from flask_preflight.browser import Browser, CORSError
 from flask_preflight.commands.app import pass_target
-from flask_preflight.commands.output import CannotRun, echo, echo_json, format_option, printable, wrap
+from flask_preflight.commands.output import CannotRun, echo, echo_json, format_option, header_option, wrap
 from flask_preflight.commands.targets import (
     BASE_URL,
     NO_ROUTE,
@@ -20,7 +20,7 @@ from flask_preflight.commands.targets import (
     make_environ,
     preflight_environ,
 )
-from flask_preflight.engine import Decision, Reason, RequestFacts, negotiate
+from flask_preflight.engine import Decision, Reason, RequestFacts, negotiate, refuse
 from flask_preflight.explain import explain
 from flask_preflight.fetch import REQUEST_HEADERS, normalize_method, split_list
 from flask_preflight.policy import FIELDS, Policy
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 _IS_WHOLE: Final = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
-# One for the origin, the method, the headers and the cookies each
-_MOST_FIXES: Final = 4
 
 
 class Explained(NamedTuple):
@@ -75,13 +72,13 @@ def explain_request(
 ) -> Explained:
     """What a page of *origin* gets that sends *method* to *url*, with the headers *names*.
 
-    :raises ValueError: if *origin* is none.
+    :raises ValueError: if *origin* is none, or *url* is neither a path nor a whole URL.
     :raises TypeError: if no script could send the request.
     """
     base = target.base_url if isinstance(target, FlaskTarget) else BASE_URL
     method = normalize_method(method)
-    whole = url if _IS_WHOLE.match(url) else f"{base}/{url.removeprefix('/')}"
-    browser = Browser(target.as_served, origin)
+    whole = _whole_url(url, base)
+    browser = Browser(target, origin)
     error = None
     try:
         browser.fetch(whole, method, [(name, "x") for name in names], "include" if cookies else "omit")
@@ -96,9 +93,18 @@ def explain_request(
         environ = preflight_environ(whole, method, origin, first.request_headers.get(REQUEST_HEADERS, ""))
     else:
         environ = make_environ(whole, method, {"Origin": origin, **({"Cookie": "a=b"} if cookies else {})})
-    fixes, is_enough = _fixes_of(error, target, route, environ)
+    fixes, is_enough = _fixes_of(error, target, route, environ, cookies=cookies)
     fields = {field: _where(route, field) for field in FIELDS if _is_set(route, field)}
     return Explained(route, error, sent, [*_checks(target, route, environ, error)], fixes, is_enough, fields)
+
+
+def _whole_url(url: str, base: str) -> str:
+    if _IS_WHOLE.match(url):
+        return url
+    host, slash, path = url.partition("/")
+    if ":" in host and not set("?#") & {*host}:
+        raise ValueError(f"{url!r} has no scheme; write 'http://{url}', or the path alone, {slash or '/'}{path}")
+    return f"{base}/{url.removeprefix('/')}"
 
 
 def _where(route: Route, field: str) -> str:
@@ -120,21 +126,33 @@ def _checks(target: Target, route: Route, environ: WSGIEnvironment, error: CORSE
     """Each step of the negotiation by itself, under the policy of the route."""
     facts, policy = read_facts(environ), route.policy
     assert policy is not None  # noqa: S101 - exempt routes have no checks
-    where = f", {route.where}" if route.where else ""
-    to = f" -> {route.endpoint}" if route.endpoint else ""
-    yield Check("route", "ok" if route.rule != NO_ROUTE else "-", f"{route.rule} [{route.method}]{to}{where}")
+    yield _route_check(route)
     yield _check(target, route, "origin", facts._replace(requested_method=None, method="GET"), facts.origin or "")
     if not is_preflight(environ):
         return
     open_policy = policy.twin(allow_origins="*")
-    method = facts.requested_method or ""
-    if _reason_of(error) == Reason.METHOD_NOT_ROUTED.value:
-        yield Check("method", "FAIL", f"{method}: {Reason.METHOD_NOT_ROUTED.value}, by the routes of this URL")
+    if route.reason is Reason.METHOD_NOT_ROUTED:
+        yield Check("method", "FAIL", f"{route.method}: {route.reason.value}, by the routes of the app")
     else:
-        yield _check(target, route, "method", facts._replace(requested_headers=None), method, open_policy)
+        asked = facts._replace(requested_headers=None)
+        yield _check(target, route, "method", asked, facts.requested_method or "", open_policy)
     if facts.requested_headers:
         any_method = facts._replace(requested_method=next(iter(policy.methods), "GET"))
         yield _check(target, route, "headers", any_method, facts.requested_headers, open_policy)
+
+
+def _route_check(route: Route) -> Check:
+    if route.rule != NO_ROUTE:
+        where = f", {route.where}" if route.where else ""
+        to = f" -> {route.endpoint}" if route.endpoint else ""
+        return Check("route", "ok", f"{route.rule} [{route.method}]{to}{where}")
+    return Check("route", "-", f"{NO_ROUTE} [{route.method}]: {_missing(route)}, so the app-wide policy decides")
+
+
+def _missing(route: Route) -> str:
+    if route.reason is Reason.METHOD_NOT_ROUTED:
+        return "this URL has no route for the method"
+    return "no route of the app matches this URL"
 
 
 def _check(
@@ -156,24 +174,25 @@ _FIELDS: Final = {"origin": "allow_origins", "method": "allow_methods", "headers
 
 
 def _fixes_of(
-    error: CORSError | None, target: Target, route: Route, environ: WSGIEnvironment
+    error: CORSError | None, target: Target, route: Route, environ: WSGIEnvironment, *, cookies: bool
 ) -> tuple[list[str], bool]:
     if error is None:
         return [], True
-    if _reason_of(error) in _BY_ROUTING:  # no change of the policy helps
+    if _reason_of(error) == Reason.ROUTING_FAILED.value:  # no change of the policy helps
         return [error.exchange.refusal.partition("; ")[2]], False
-    return _fixes(target, route, environ)
+    return _fixes(target, route, environ, cookies=cookies)
 
 
-_BY_ROUTING: Final = {reason.value for reason in (Reason.METHOD_NOT_ROUTED, Reason.ROUTING_FAILED)}
-
-
-def _fixes(target: Target, route: Route, environ: WSGIEnvironment) -> tuple[list[str], bool]:
+def _fixes(target: Target, route: Route, environ: WSGIEnvironment, *, cookies: bool) -> tuple[list[str], bool]:
     """What to write, in the order of the steps, until the request is allowed; and whether it is then."""
     policy, facts = route.policy or Policy(), read_facts(environ)
     sentences: list[str] = []
-    for _ in range(_MOST_FIXES + 1):
-        decision = _decide(target, policy, facts, environ)
+    if route.reason is Reason.METHOD_NOT_ROUTED and facts.is_preflight:
+        sentences.append(explain(policy, facts, refuse(facts, route.reason), route.place))
+        policy = _with_route(policy, route.method)
+    mended = set[Reason]()
+    while True:
+        decision = _decide(target, policy, facts, cookies=cookies)
         if decision.reason is None:
             return sentences, bool(sentences)  # without one, something else than the policy refuses
         sentences.append(explain(policy, facts, decision, route.place))
@@ -182,25 +201,33 @@ def _fixes(target: Target, route: Route, environ: WSGIEnvironment) -> tuple[list
             narrowed = policy
             policy = (policy.broad or policy).override(**changes)
         except PolicyError:
-            return sentences, False  # the sentence says what to change first
+            break  # the sentence says what to change first
         if narrowed.broad is not None and policy.allow_methods is None:
             policy = policy.narrow(narrowed.methods)
-        if not changes:
-            return sentences, False
+        if not changes or decision.reason in mended:
+            break
+        mended.add(decision.reason)
     return sentences, False
 
 
-def _decide(target: Target, policy: Policy, facts: RequestFacts, environ: WSGIEnvironment) -> Decision:
+def _with_route(policy: Policy, method: str) -> Policy:
+    """What decides where the URL has a route for *method*, too."""
+    broad = policy.broad or policy
+    return broad.narrow([*policy.methods, method.upper()]) if broad.allow_methods is None else broad
+
+
+def _decide(target: Target, policy: Policy, facts: RequestFacts, *, cookies: bool) -> Decision:
     decision = target.layer.negotiate(policy, facts)
-    if decision.reason is None and not facts.is_preflight and "HTTP_COOKIE" in environ and not policy.allow_credentials:
+    if decision.reason is None and cookies and not policy.allow_credentials:
         return decision._replace(reason=Reason.CREDENTIALS_NOT_ALLOWED)
     return decision
 
 
 def changes_for(policy: Policy, facts: RequestFacts, reason: Reason) -> dict[str, Any]:
     """The change of the policy that ends a refusal for *reason*; nothing if no change of it does."""
-    if reason is Reason.ORIGIN_NOT_ALLOWED and not callable(policy.allow_origins):
-        return {"allow_origins": [..., facts.origin]}
+    if reason is Reason.ORIGIN_NOT_ALLOWED:
+        # a callable that allows the origin stands for a list of it
+        return {"allow_origins": [*([] if callable(policy.allow_origins) else [...]), facts.origin]}
     if reason is Reason.METHOD_NOT_ALLOWED:
         return {"allow_methods": [*policy.methods, facts.requested_method]}
     if reason is Reason.HEADERS_NOT_ALLOWED:
@@ -221,15 +248,16 @@ def text_of(found: Explained) -> Iterator[str]:
     route, error = found.route, found.error
     if route.policy is None:
         why = "because of cors_exempt" if route.endpoint else "because no policy is for this path"
-        yield f"Exempt: {printable(route.rule)} [{route.method}] answers for itself, {why}."
+        text = f"Exempt: {route.rule} [{route.method}] answers for itself, {why}."
+        yield from wrap(f"{text} Ask the running server: probe URL --method {route.method} --origin ORIGIN", 0)
         return
     yield _verdict(found)
     lines = [*found.checks]
     if error is not None:
         lines += [Check("console", "", f"{engine}: {sentence}") for engine, sentence in error.console.items()]
-        lines += [Check("mend", f"{number}.", text) for number, text in enumerate(found.fixes, 1)]
+        lines += [Check("fix", f"{number}.", text) for number, text in enumerate(found.fixes, 1)]
         if not found.fixes:
-            lines.append(Check("mend", "", error.fix))
+            lines.append(Check("fix", "", error.fix))
         lines.append(Check("docs", "", error.docs))
     lines += [Check("field", "", f"{field}: {where}") for field, where in found.fields.items()]
     for line in lines:
@@ -238,7 +266,8 @@ def text_of(found: Explained) -> Iterator[str]:
 
 def _verdict(found: Explained) -> str:
     if found.error is None:
-        return "Allowed: the page gets the response."
+        missing = f" Expect an error page: {_missing(found.route)}." if found.route.rule == NO_ROUTE else ""
+        return f"Allowed: the page gets the response.{missing}"
     if not found.was_preflighted:
         return f"Not allowed: {found.reason}. The request is sent, and the page cannot read the response."
     if found.error.exchange.preflight:
@@ -246,11 +275,11 @@ def _verdict(found: Explained) -> str:
     return f"Not allowed: {found.reason}, in the response. The request would be sent."
 
 
-@click.command("explain", short_help="Explain what becomes of one request.")
+@click.command("explain", short_help="Explain why a request is refused, and what to write.")
 @click.argument("method")
 @click.argument("url")
-@click.option("--origin", required=True, help="The origin of the page.")
-@click.option("--header", "names", multiple=True, metavar="NAME", help="A header that the page sends. Repeatable.")
+@click.option("--origin", required=True, metavar="ORIGIN", help="The origin of the page.")
+@header_option("names")
 @click.option("--cookies", is_flag=True, help="The page sends cookies: credentials: 'include'.")
 @format_option("text", "json")
 @click.pass_context
@@ -265,10 +294,14 @@ def command(
     cookies: bool,
     format_: str,
 ) -> None:
-    """Explain what a page gets that sends METHOD to URL, which may be a path.
+    """Explain what a page gets from a request with METHOD to URL, and if it is refused, why and what to write.
+
+    URL may be a path.
 
     Everything happens in this process. The app gets a preflight, if the browser sends one, and no view runs.
     """
+    if "/" in method:
+        raise CannotRun(f"{method!r} is not a method. Write the method first, such as in: explain GET /api/data")
     try:
         found = explain_request(target, method, url, origin, names, cookies=cookies)
     except (ValueError, TypeError) as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from flask_preflight.commands.access import needs_preflight
+from flask_preflight.commands.app import command_line
 from flask_preflight.commands.output import CannotRun
 from flask_preflight.commands.targets import Route
 from flask_preflight.engine import allows_method
@@ -114,23 +115,28 @@ def write_lock(file: Path, routes: Iterable[Route]) -> None:
         raise CannotRun(f"{file} cannot be written: {error.strerror}.") from error
 
 
+def _writing(file: Path) -> str:
+    return command_line("routes", "--lock", str(file))
+
+
 def read_lock(file: Path) -> Locked:
     """:raises CannotRun: if the file cannot be read, or is none, or of another version."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"), object_pairs_hook=_without_repetition)
     except OSError as error:
-        raise CannotRun(f"{file} cannot be read: {error.strerror}.") from error
+        advice = f" Write it: {_writing(file)}" if isinstance(error, FileNotFoundError) else ""
+        raise CannotRun(f"{file} cannot be read: {error.strerror}.{advice}") from error
     except (ValueError, RecursionError) as error:
-        raise CannotRun(f"{file} is not JSON: {error}.") from error
+        raise CannotRun(f"{file} is not JSON: {error}. Write it again: {_writing(file)}") from error
     if not isinstance(document, dict) or "format" not in document or not isinstance(document.get("routes"), dict):
-        raise CannotRun(f"{file} is no lock file. Write one: flask preflight routes --lock {file}")
+        raise CannotRun(f"{file} is no lock file. Write one: {_writing(file)}")
     if document["format"] != FORMAT:
-        advice = f"Write it again: flask preflight routes --lock {file}"
+        advice = f"Write it again: {_writing(file)}"
         raise CannotRun(f"{file} has the format {document['format']!r}, and this version reads {FORMAT}. {advice}")
     try:
         return {key: _read_facts(value) for key, value in document["routes"].items()}
     except (TypeError, ValueError) as error:
-        raise CannotRun(f"{file} is damaged: {error}. Write it again: flask preflight routes --lock {file}") from error
+        raise CannotRun(f"{file} is damaged: {error}. Write it again: {_writing(file)}") from error
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,7 +13,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 import click
 
-from flask_preflight.explain import describe_error
+from flask_preflight.explain import describe_error, escape
+from flask_preflight.fetch import is_forbidden_request_header, is_token
 from flask_preflight.problems import PolicyError
 
 DOCUMENT_VERSION: Final = 1
@@ -26,13 +28,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class CannotRun(click.ClickException):
-    """A command that could not do its work. *message* is one sentence, and is shown on one line."""
+    """A command that could not do its work. *message* is one sentence, shown on one line above the *details*."""
 
     exit_code = 2
 
+    def __init__(self, message: str, details: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.details = [*details]
+
     def format_message(self) -> str:
         message = printable(self.message)
-        return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+        short = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+        return "\n".join([short, *map(printable, self.details)])
 
 
 _LONGEST_MESSAGE: Final = 1000
@@ -98,6 +105,24 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
     )
 
 
+def header_option(parameter: str) -> Callable[[Command], Command]:
+    """The option ``--header``, which takes names."""
+    text = "A header that the page sets: its name, without a value. Repeatable."
+    return click.option("--header", parameter, multiple=True, metavar="NAME", callback=_names_only, help=text)
+
+
+def _names_only(ctx: click.Context, param: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not is_token(name):
+            alone = name.partition(":")[0]
+            example = alone if is_token(alone) else "x-client"
+            raise CannotRun(f"--header {escape(name)} is no header name. Write the name alone: --header {example}")
+        if is_forbidden_request_header(name):
+            hint = " For cookies, write --cookies." if name.lower() == "cookie" else ""
+            raise CannotRun(f"--header {name}: no script can set this header. The browser sets it, or drops it.{hint}")
+    return names
+
+
 # ---------------------------------------------------------------------------------------
 # Text
 # ---------------------------------------------------------------------------------------
@@ -151,8 +176,11 @@ def plural(count: int, noun: str) -> str:
 
 
 def style(text: str, **styles: Any) -> str:
-    """*text* in colour, which `click.echo` drops again where stdout is no terminal. ``NO_COLOR`` counts."""
-    return click.style(text, **styles)
+    """*text* in colour, which `click.echo` drops again where stdout is no terminal; plain with ``NO_COLOR``.
+
+    https://no-color.org/: it counts if it is set and not empty.
+    """
+    return text if os.environ.get("NO_COLOR") else click.style(text, **styles)
 
 
 def relative(place: str) -> str:

@@ -15,7 +15,17 @@ from flask_preflight.commands.live.checks import probe
 from flask_preflight.commands.live.drift import drift
 from flask_preflight.commands.live.replay import curl_command, write_har
 from flask_preflight.commands.live.sections import Section, is_problem
-from flask_preflight.commands.output import CannotRun, Finding, echo, echo_json, format_option, plural, style, wrap
+from flask_preflight.commands.output import (
+    CannotRun,
+    Finding,
+    echo,
+    echo_json,
+    format_option,
+    header_option,
+    plural,
+    style,
+    wrap,
+)
 from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.targets import Target
 
@@ -122,7 +132,7 @@ def _section_document(section: Section) -> dict[str, Any]:
 @click.argument("url")
 @click.option("--origin", help="The origin of the page that asks. Without it, the server is compared with the app.")
 @click.option("--method", default="GET", show_default=True, help="The method of the page's request.")
-@click.option("--header", "headers", multiple=True, metavar="NAME", help="A header that the page sets. Repeatable.")
+@header_option("headers")
 @click.option("--cookies", is_flag=True, help='Ask as fetch() does with credentials: "include".')
 @click.option("--send", is_flag=True, help="Send the request itself, too, if it may change something on the server.")
 @click.option("--cacert", type=click.Path(path_type=Path), metavar="FILE", help="Trust the certificates in this file.")

@@ -64,12 +64,15 @@ def _result(finding: Finding) -> dict[str, Any]:
 
 
 def _location(where: str) -> dict[str, Any]:
+    """A URI and, in a file, the line.
+
+    GitHub refuses the whole log if one result has no URI: https://github.com/github/codeql-action/issues/2459
+    """
     file, line = _split(where)
     if file:
         return {"physicalLocation": {"artifactLocation": {"uri": _uri(file)}, "region": {"startLine": int(line)}}}
-    if "://" in where:
-        return {"physicalLocation": {"artifactLocation": {"uri": where}}}
-    return {"logicalLocations": [{"fullyQualifiedName": where}]}
+    uri = where if "://" in where else quote(where)
+    return {"physicalLocation": {"artifactLocation": {"uri": uri}}}
 
 
 def _uri(file: str) -> str:

@@ -109,11 +109,17 @@ def _note(error: CORSError, route: Route) -> str:
     if field is None or policy is None:
         return f"{reason}  {route.error or error.why}"
     key, where = route.place.setting_of(field)
-    value = ascii(values_of(getattr(policy, field)))
+    value = _value_of(getattr(policy, field))
     return f"{reason}  {key}={value if len(value) <= _MOST_SHOWN else f'{value[:_MOST_SHOWN]}...'}, {where}"
 
 
 _MOST_SHOWN: Final = 200
+
+
+def _value_of(field: object) -> str:
+    if callable(field):
+        return f"{getattr(field, '__qualname__', type(field).__qualname__)} (a callable)"
+    return ascii(values_of(field))
 
 
 def _cell(access: Access, route: Route, notes: Notes) -> str:
@@ -122,8 +128,8 @@ def _cell(access: Access, route: Route, notes: Notes) -> str:
     if access.plain is not None:
         return f"no {notes.number(access.plain, route)}"
     text = "reads the 404" if route.rule == NO_ROUTE else _verbs(route.method)
-    if access.json is not None:
-        text += f", no JSON {notes.number(access.json, route)}"
+    if access.json is not None:  # a form is sent from anywhere
+        text = f"reads, no JSON {notes.number(access.json, route)}"
     if access.cookies:
         text += ", +c"
     return f"{text} (*)" if route.policy is not None and route.policy.allows_any_origin else text
@@ -137,7 +143,7 @@ def _preflight(route: Route) -> str:
     if route.policy is None:
         return "-"
     if route.rule == NO_ROUTE:
-        return "app-wide policy"
+        return "by method"
     if needs_preflight(route.method):
         return "yes"
     return "for JSON" if route.method == "POST" else "no"
@@ -146,7 +152,7 @@ def _preflight(route: Route) -> str:
 def text_of(rows: list[Row], origins: list[str]) -> Iterator[str]:
     """The table and its notes, at most 100 columns wide as far as rules and origins allow it."""
     notes = Notes()
-    heads = ["Rule", "Endpoint", "Method", *map(_short, origins), "Preflight"]
+    heads = ["Rule", "Endpoint", "Method", *origins, "Preflight"]
     cells = [
         [
             *(row.route.rule, row.route.endpoint, "any" if row.route.rule == NO_ROUTE else row.route.method),
@@ -157,7 +163,7 @@ def text_of(rows: list[Row], origins: list[str]) -> Iterator[str]:
     ]
     legend: list[str] = []
     if width_of(heads, cells) > WIDTH:
-        legend = [f"{chr(ord('A') + number)}: {_short(origin)}" for number, origin in enumerate(origins)]
+        legend = [f"{chr(ord('A') + number)}: {origin}" for number, origin in enumerate(origins)]
         heads[3:-1] = [line[0] for line in legend]
     if width_of(heads, cells) > WIDTH:  # the endpoint is in the JSON document, too
         heads, cells = [heads[0], *heads[2:]], [[line[0], *line[2:]] for line in cells]
@@ -169,19 +175,37 @@ def text_of(rows: list[Row], origins: list[str]) -> Iterator[str]:
     yield from ["", *_words(rows)]
 
 
+def fitting_text(rows: list[Row], origins: list[str], least: int) -> tuple[list[str], list[str]]:
+    """The lines of `text_of`, and their columns: as many of *origins* as fit, and *least* in any case.
+
+    The last one, anyone else, stays.
+    """
+    while True:
+        lines = [*text_of(rows, origins)]
+        if len(origins) <= least or max(map(len, lines)) <= WIDTH:
+            return lines, origins
+        origins = [*origins[:-2], origins[-1]]
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _MOST_NAMED
+    return ", ".join(names[:_MOST_NAMED]) + (f" and {plural(more, 'more origin')}" if more > 0 else "")
+
+
+_MOST_NAMED: Final = 5
+
+
 def _words(rows: list[Row]) -> Iterator[str]:
     all_cells = [cell for row in rows for cell in row.cells.values()]
     if any(cell.cookies for cell in all_cells):
         yield "+c: with cookies."
     if any(row.route.policy is not None and row.route.policy.allows_any_origin for row in rows):
         yield "(*): the policy is public, allow_origins='*'."
+    if any(cell.is_exempt for cell in all_cells):
+        yield "exempt: the view answers for itself, because of cors_exempt."
     if any(not row.cells for row in rows):
         yield "?: no example URL was found. Ask about one: flask preflight explain METHOD URL --origin ORIGIN"
     yield 'A simple GET or POST is sent from anywhere. "no" means that the page cannot read the response.'
-
-
-def _short(origin: str) -> str:
-    return origin.removeprefix("https://")
 
 
 # ---------------------------------------------------------------------------------------
@@ -224,7 +248,7 @@ def _reason(error: CORSError) -> str:
 # ---------------------------------------------------------------------------------------
 
 
-@click.command("routes", short_help="Show who may do what.")
+@click.command("routes", short_help="Show who may do what: a table of routes and origins.")
 @click.option("--origin", "origins", multiple=True, metavar="ORIGIN", help="Ask for pages of this origin. Repeatable.")
 @click.option("--endpoint", help="Only routes of this endpoint.")
 @click.option("--path", help="Only routes whose rule has this text in it.")
@@ -243,8 +267,8 @@ def command(
 ) -> None:
     """Show what pages of each origin get from each route.
 
-    The app is asked in this process, with preflights. No view runs. Without --origin, the origins of the policies are
-    the columns.
+    The app is asked in this process, with preflights. No view runs. Without --origin, the columns are up to three
+    origins of the policies.
     """
     routes = chosen_routes(target, endpoint, path, method)
     if not routes:
@@ -255,9 +279,6 @@ def command(
         return
     listed = [*origins] or listed_origins(routes)
     shown = listed if origins else listed[:_MOST_COLUMNS]
-    if len(listed) > len(shown):
-        hidden = len(listed) - len(shown)
-        click.echo(f"{plural(hidden, 'more origin')} not shown. Name those that you want: --origin ORIGIN", err=True)
     columns = [*dict.fromkeys(shown), ANYONE_ELSE]
     try:
         rows = rows_of(target, routes, columns)
@@ -266,4 +287,8 @@ def command(
     if format_ == "json":
         echo_json("routes", document_of(rows))
     else:
-        echo("\n".join(text_of(rows, columns)))
+        lines, columns = fitting_text(rows, columns, least=len(columns) if origins else 2)
+        echo("\n".join(lines))
+    hidden = [origin for origin in listed if origin not in columns]
+    if hidden:
+        click.echo(f"Not shown: {_some(hidden)}. To choose the columns, write --origin ORIGIN.", err=True)

@@ -7,6 +7,7 @@ requests are answered as the policy says, so no view runs.
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 from types import MethodType
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from flask import Flask
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import NotFound
 from werkzeug.test import create_environ, run_wsgi_app
 
 from flask_preflight.commands.output import CannotRun, explaining, relative
 from flask_preflight.commands.samples import sample_url
-from flask_preflight.engine import Decision, allows_method, flaw_of_method
+from flask_preflight.engine import Decision, Reason, allows_method, flaw_of_method
 from flask_preflight.explain import ANY_PATH, REFUSED_HEADER, Place, describe_error, escape, explain, refusal_line
 from flask_preflight.journal import REFUSALS
 from flask_preflight.layer import FlaskLayer
@@ -49,7 +52,8 @@ class Route(NamedTuple):
 
     *url* is an example that leads there, or ``""`` if none was found. *policy* is what a preflight for it is judged by,
     and ``None`` if CORS is left to the view. *place* says where the policy's values come from. *where* is the
-    ``file:line`` of the view. *error* says why the policy refuses everything.
+    ``file:line`` of the view. *reason* is why the routes refuse a preflight, as in `RouteMatch`. *error* says why the
+    policy refuses everything.
     """
 
     rule: str
@@ -60,9 +64,10 @@ class Route(NamedTuple):
     place: Place
     where: str = ""
     error: str = ""
+    reason: Reason | None = None
 
 
-class Target:
+class Target(ABC):
     """What is asked. *layer* is what decides in it."""
 
     name: str
@@ -72,17 +77,17 @@ class Target:
         self.layer = layer
         self._raised: set[str] = set()
 
+    @abstractmethod
     def routes(self) -> Iterator[Route]:
         """All routes, sorted."""
-        raise NotImplementedError
 
+    @abstractmethod
     def route(self, environ: WSGIEnvironment, method: str) -> Route:
         """The route of a request, or of the preflight for one, whose method is *method*."""
-        raise NotImplementedError
 
+    @abstractmethod
     def policy_of(self, environ: WSGIEnvironment) -> Policy | None:
         """What an actual request is judged by."""
-        raise NotImplementedError
 
     def preflight_policy(self, environ: WSGIEnvironment) -> Policy | None:
         """What a preflight is judged by."""
@@ -100,7 +105,7 @@ class Target:
             start_response("404 Not Found", [])
             return []
         if is_preflight(environ):
-            body, status, headers = run_wsgi_app(self.app, environ, buffered=True)
+            body, status, headers = self.send(environ)
             start_response(status, [*headers.items()])
             return body
         if "HTTP_ORIGIN" in environ and not self.reaches_layer(environ):
@@ -113,17 +118,16 @@ class Target:
         start_response("200 OK", [*decision.headers])
         return []
 
-    def as_served(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """As `__call__`, but where the app raises, it answers with an error page, as a server would."""
+    def send(self, environ: WSGIEnvironment) -> tuple[Iterable[bytes], str, Headers]:
+        """Send a request through the app. Where it raises, a server would answer with an error page."""
         try:
-            return self(environ, start_response)
+            return run_wsgi_app(self.app, environ, buffered=True)
         except Exception as error:  # noqa: BLE001 - middleware of the app may raise anything
             text = describe_error(error)
             if text not in self._raised:
                 self._raised.add(text)
                 print(f"A server would answer 500, because the app raised {text}.", file=sys.stderr)
-            start_response("500 Internal Server Error", [])
-            return []
+            return [], "500 Internal Server Error", Headers()
 
     def reaches_layer(self, environ: WSGIEnvironment) -> bool:
         """Whether the middleware around the app lets a request through, as far as a preflight for it shows.
@@ -133,7 +137,7 @@ class Target:
         """
         refusals: list[str] = []
         announced = {"REQUEST_METHOD": "OPTIONS", "HTTP_ACCESS_CONTROL_REQUEST_METHOD": "TRACE", REFUSALS: refusals}
-        body, _, headers = run_wsgi_app(self.app, {**environ, **announced})
+        body, _, headers = self.send({**environ, **announced})
         return bool(refusals) or REFUSED_HEADER in headers or b"".join(body) == b"".join(REFUSAL[2])
 
     def decide(self, policy: Policy, environ: WSGIEnvironment) -> Decision:
@@ -175,7 +179,7 @@ class FlaskTarget(Target):
     def __init__(self, app: Flask) -> None:
         state: AppState = state_of(app)
         # as the one in the app, but around Flask alone: it is asked for decisions, and never called
-        super().__init__(app, FlaskLayer(MethodType(Flask.wsgi_app, app), state, debug=False))
+        super().__init__(app, FlaskLayer(MethodType(Flask.wsgi_app, app), state))
         self.flask = app
         self.state = state
         self.name = f"the Flask app {app.name!r}"
@@ -201,7 +205,7 @@ class FlaskTarget(Target):
         error = str(match.error) if match.error else ""
         url = url_of(environ)
         if rule is None:
-            return Route(NO_ROUTE, "", method, url, match.policy, place, "", error)
+            return Route(NO_ROUTE, "", method, url, match.policy, place, "", error, match.reason)
         name = f"{host_of(rule)}{rule.rule}"
         return Route(name, rule.endpoint, method, url, match.policy, place, self._where(rule, method), error)
 
@@ -228,7 +232,10 @@ class FlaskTarget(Target):
         """Whether HEAD, which belongs to GET, has other rights. It is not listed otherwise."""
         if not {"GET", "HEAD"} <= (rule.methods or set()):
             return False
-        get, head = (self.table.policy_of(rule.endpoint, method) for method in ("GET", "HEAD"))
+        try:
+            get, head = (self.table.policy_of(rule.endpoint, method) for method in ("GET", "HEAD"))
+        except PolicyError:  # `state.check` tells of it
+            return False
         return get != head or (head is not None and allows_method(head, "HEAD") != allows_method(head, "GET"))
 
     def _place(self, environ: WSGIEnvironment, match: RouteMatch) -> Place:
@@ -322,11 +329,6 @@ def _methods_of(policy: Policy | None) -> list[str]:
     return sorted(methods, key=lambda name: (_ORDER.get(name, len(_ORDER)), name))
 
 
-def _nothing(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-    start_response("404 Not Found", [])
-    return []
-
-
 # ---------------------------------------------------------------------------------------
 # From a name to a target
 # ---------------------------------------------------------------------------------------
@@ -339,14 +341,14 @@ def target_of(found: Any, name: str) -> Target:
     :raises PolicyError: if its policies are not valid.
     """
     if isinstance(found, Policy):
-        return MiddlewareTarget(PreflightMiddleware(_nothing, found), name)
+        return MiddlewareTarget(PreflightMiddleware(NotFound(), found), name)
     if isinstance(found, PreflightMiddleware):
         return MiddlewareTarget(found, name)
     if isinstance(found, Flask):
         return _flask_target(found)
-    raise CannotRun(
-        f"{name} is {escape(repr(found))}, which is neither a Flask app, nor a PreflightMiddleware, nor a Policy."
-    )
+    advice = f" If it makes one, write '{name}()'." if callable(found) and ":" in name else ""
+    kinds = "which is neither a Flask app, nor a PreflightMiddleware, nor a Policy."
+    raise CannotRun(f"{name} is {escape(repr(found))}, {kinds}{advice}")
 
 
 def _flask_target(app: Flask) -> Target:
@@ -360,9 +362,9 @@ def _flask_target(app: Flask) -> Target:
 
 def _layers(app: object) -> Iterator[object]:
     """The middleware around an app, as far as each calls what it wraps ``app`` or ``wsgi_app``."""
-    for _ in range(100):
-        if app is None or isinstance(app, MethodType):
-            return
+    seen: list[object] = []
+    while not (app is None or isinstance(app, MethodType) or any(app is other for other in seen)):
+        seen.append(app)
         yield app
         app = next((vars(app)[name] for name in ("app", "wsgi_app") if name in getattr(app, "__dict__", {})), None)
 
@@ -374,7 +376,11 @@ def load(name: str) -> Any:
     """
     module, colon, attribute = name.partition(":")
     if not (module and colon and attribute):
-        raise CannotRun(f"{name!r} names no object: write module:object, such as app:app.")
+        raise CannotRun(
+            f"{name!r} names no object. The first argument is the app: write module:object, such as app:app."
+        )
+    if module.endswith(".py"):
+        raise CannotRun(f"{name!r} names a file: write {name.replace('.py:', ':')!r}, without .py.")
     if "" not in sys.path:
         sys.path.insert(0, "")  # as servers do
     with explaining(name):

@@ -226,7 +226,7 @@ def _other_libraries(target: FlaskTarget) -> Iterator[Finding]:
             )
             message = f"{text.format(others[0])} {advice}"
             page = _page("second-cors-library")
-            yield Finding("second-cors-library", "warning", target.flask.import_name, message, page)
+            yield Finding("second-cors-library", "warning", _place_of_app(target), message, page)
             return
 
 
@@ -236,7 +236,7 @@ def _exempt_with_headers(target: FlaskTarget, routes: Iterable[Route]) -> Iterat
         if route.policy is None and route.url:
             sent = _preflight_headers(target, route)
             if sent:
-                text = f"{route.endpoint} is exempt, and sends {sent[0]}: check its rules by hand, or use cors_route"
+                text = f"{route.endpoint} is exempt, and sends {sent[0]}: check its rules by hand, or use cors_route."
                 yield Finding("exempt-sends-cors", "warning", route.where, text, _page("exempt-sends-cors"))
 
 
@@ -257,8 +257,7 @@ def verify(target: Target) -> Verified:
     routes = [*target.routes()]
     if isinstance(target, FlaskTarget):
         routes += target.no_route()
-    debug = target.flask.debug if isinstance(target, FlaskTarget) else target.layer.debug
-    findings = [*_risk_findings(routes, debug=debug)]
+    findings = [*_risk_findings(routes, debug=target.layer.debug)]
     strangers, questions = _stranger_findings(target, routes)
     findings += strangers
     if isinstance(target, FlaskTarget):
@@ -323,18 +322,24 @@ def _stranger_finding(answers: Asked, policy: Policy, where: str) -> Iterator[Fi
     name = getattr(policy.allow_origins, "__qualname__", type(policy.allow_origins).__qualname__)
     if answers.inside:
         text = (
-            f"the callable {name} in allow_origins allows {plural(len(answers.inside), 'origin')} that it should not,"
+            f"The callable {name} in allow_origins allows {plural(len(answers.inside), 'origin')} that it should not,"
             f" such as {answers.inside[0]!r}. Compare whole origins: return origin in {{'https://app.example.com'}}"
         )
         yield Finding("stranger-allowed", "error", where, text, _page("stranger-allowed"))
     elif answers.error is not None:
-        text = f"the callable {name} in allow_origins raised {describe_error(answers.error)}, so it was not checked"
+        text = f"The callable {name} in allow_origins raised {describe_error(answers.error)}, so it was not checked"
         yield Finding("callable-not-checked", "warning", where, text, _page("callable-not-checked"))
+
+
+def _place_of_app(target: FlaskTarget) -> str:
+    """Where the app-wide policy is written, or else the name of the module."""
+    _, at, place = target.state.setting_of("allow_origins")[1].rpartition(" at ")
+    return place if at else target.flask.import_name
 
 
 def _warned(target: FlaskTarget) -> Iterator[Finding]:
     for warning in [*target.state.check(), *target.state.unread_variables()]:
-        place = relative(warning.place) if warning.place else target.flask.import_name
+        place = relative(warning.place) if warning.place else _place_of_app(target)
         yield Finding(warning.id, "warning", place, warning.text, _page(warning.id))
 
 
@@ -345,7 +350,7 @@ def problem_findings(error: PolicyError) -> list[Finding]:
 
 def _problem_finding(problem: Problem) -> Finding:
     _, at, place = problem.where.rpartition(" at ")
-    text = str(problem._replace(where=""))
+    text = str(problem._replace(where="")).removesuffix(f" [{problem.id}]")  # the finding has it
     return Finding(
         problem.id, "error", relative(place) if at else problem.where, text, f"docs/problems.md#{problem.id}"
     )
@@ -369,6 +374,8 @@ def text_of(found: Verified) -> Iterator[str]:
             f" nuclei and ZAP ask them: {_strangers(found)}.",
             indent=0,
         )
+    elif any(finding.level == "error" for finding in found.findings):
+        yield "The policies are not valid, so nothing else was checked. Run it again after the change."
     counts = [sum(finding.level == level for finding in found.findings) for level in _LEVELS[:2]]
     yield ", ".join(plural(count, level) for count, level in zip(counts, _LEVELS, strict=False)) + "."
 

@@ -50,11 +50,6 @@ def question_of(target: URL, origin: str, method: str, headers: tuple[str, ...],
         checked_origin(origin)
     except ValueError as error:
         raise CannotRun(f"{error}.") from error
-    for name in headers:
-        if not words.is_token(name):
-            raise CannotRun(f"--header {shown(name)} is no header name. Write the name alone: --header x-client")
-        if words.is_forbidden_request_header(name):
-            raise CannotRun(f"--header {name}: no script can set this header. The browser sets it, or drops it.")
     if not words.is_token(method) or words.is_forbidden_method(method):
         raise CannotRun(f"--method {shown(method)}: no script can send this method.")
     if target.origin == origin:
@@ -69,7 +64,9 @@ def target_url(text: str) -> URL:
     except ValueError as error:
         raise CannotRun(f"{error}.") from error
     if url.scheme not in HTTP_SCHEMES:
-        raise CannotRun(f"{shown(text)} is neither http: nor https:. Write it as in https://api.example.com/notes")
+        name = shown(text)
+        better = "it as in https://api.example.com/notes" if "://" in text else f"http://{name} or https://{name}"
+        raise CannotRun(f"{name} is neither http: nor https:. Write {better}")
     if url.has_credentials:
         raise CannotRun("The URL has a user name or a password, which fetch() refuses. Leave them out.")
     return url._replace(fragment=None)

@@ -30,7 +30,6 @@ from flask_preflight.commands.live.others import cache, stranger
 from flask_preflight.commands.live.sections import Section, finding, finding_of
 from flask_preflight.commands.output import CannotRun, Finding
 from flask_preflight.commands.targets import Target, make_environ
-from flask_preflight.explain import describe_error
 
 
 class Report(NamedTuple):
@@ -155,12 +154,9 @@ def _wildcard(sent: Sent) -> Iterator[Finding]:
 def who(probe: Probe, target: Target) -> Section:
     """Whether the app makes the difference, or what is between here and it."""
     browser = Browser(target, probe.question.origin)
-    try:
-        if target.policy_of(make_environ(probe.url, probe.question.method, {})) is None:
-            return Section("who", "the app leaves CORS to the view", is_checked=False)
-        own = ask_as_page(browser, probe.question).error
-    except Exception as error:  # noqa: BLE001 - it is the app's own
-        return Section("who", f"the app cannot be asked: it raises {describe_error(error)}", is_checked=False)
+    if target.policy_of(make_environ(probe.url, probe.question.method, {})) is None:
+        return Section("who", "the app leaves CORS to the view", is_checked=False)
+    own = ask_as_page(browser, probe.question).error
     live = probe.outcome.error
     if own is not None and live is None:
         reason = own.exchange.refusal or own.why

@@ -15,7 +15,7 @@ from flask_preflight import fetch as words
 from flask_preflight.browser import CORSError, Exchange
 from flask_preflight.browser.checks import max_age, preflight_check
 from flask_preflight.browser.records import Page, Request
-from flask_preflight.browser.transport import Answer, Transport, WSGITransport
+from flask_preflight.browser.transport import Answer, WSGITransport
 from flask_preflight.browser.urls import URL, parse_url
 from flask_preflight.commands.live.asking import LiveServer, Question, ask_preflight
 from flask_preflight.commands.live.sections import Section, finding
@@ -23,7 +23,6 @@ from flask_preflight.commands.near_misses import STRANGER, near_misses
 from flask_preflight.commands.output import CannotRun, Finding
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import ANY_METHOD, BASE_URL, Route, Target
-from flask_preflight.explain import describe_error
 from flask_preflight.origin import Origins
 from flask_preflight.policy import Policy
 
@@ -119,16 +118,9 @@ def _compare(base: URL, server: LiveServer, target: Target, route: Route) -> Sec
         if not live.status:
             silent = finding("not-all-asked", str(url), "warning", detail=live.error)
             return _section(route, questions, differences, [silent])
-        app = _ask_app(WSGITransport(target), question._replace(url=own))
+        app = ask_preflight(WSGITransport(target), question._replace(url=own), question.origin)
         differences += _differences(question, read_grant(question, live), read_grant(question, app))
     return _section(route, questions, differences, [])
-
-
-def _ask_app(app: Transport, question: Question) -> Answer:
-    try:
-        return ask_preflight(app, question, question.origin)
-    except Exception as error:
-        raise CannotRun(f"The app cannot be asked: it raises {describe_error(error)}.") from error
 
 
 def read_grant(question: Question, answer: Answer) -> dict[str, str]:
