@@ -13,7 +13,7 @@ from flask import Flask
 from flask.views import MethodView
 
 from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_exempt, cors_route
-from flask_preflight.commands.diff import compare, covers, uncovered_origins
+from flask_preflight.commands.diff import compare, covers, findings_of, uncovered_origins
 from flask_preflight.commands.lock import Facts, Locked, facts_of, lock_of, name_of, read_lock, write_lock
 from flask_preflight.commands.output import CannotRun
 from flask_preflight.commands.targets import target_of
@@ -169,6 +169,20 @@ def test_compared(old: Facts | None, new: Facts | None, rows: list[Row]) -> None
     changes = compare(before, after)
     assert [tuple(change)[:1] + tuple(change)[2:] for change in changes] == rows
     assert {change.route for change in changes} <= {"GET /x"}
+
+
+def test_a_change_as_a_finding() -> None:
+    """What is wider is an error, and the rest is a note. `--fail-on` decides about the status alone."""
+    findings = findings_of(compare({"GET /a": OPEN, "GET /b": OPEN}, {"GET /a": PUBLIC, "GET /b": NOBODY}), "lock:1")
+    assert [(finding.id, finding.level, finding.where, finding.message) for finding in findings] == [
+        ("cors-wider", "error", "lock:1", "GET /a: origins + * (every website)"),
+        (
+            "cors-narrower",
+            "note",
+            "lock:1",
+            "GET /b: origins - https://a.com (browsers remember the old grant for 600 s)",
+        ),
+    ]
 
 
 def test_a_page_that_may_read_nothing_has_no_other_rights() -> None:

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from test_twins import ADMIN, OTHER, PAGE, STRANGER, Built, Drawer
 
-from flask_preflight import Policy, Preflight, cors_route
+from flask_preflight import Policy, Preflight, cors_exempt, cors_route
 from flask_preflight.browser import Browser, CORSError
 from flask_preflight.commands.access import Access, needs_preflight
 from flask_preflight.commands.diff import compare, covers
@@ -129,6 +129,36 @@ def test_an_example_url_avoids_other_rules() -> None:
 )
 def test_a_sample_of_a_pattern_is_allowed(listed: str) -> None:
     assert Policy(allow_origins=[listed]).allows_origin(sample_origin(listed))
+
+
+def test_an_exempt_view_is_not_said_to_be_allowed() -> None:
+    app = Flask(__name__, static_folder=None)
+    Preflight(app, allow_origins=[PAGE])
+    for method in ("GET", "POST", "PUT"):
+        app.add_url_rule("/x", method, cors_exempt(lambda: ""), methods=[method])
+    target = target_of(app, "app")
+    rows = rows_of(target, target.routes(), [PAGE])
+    assert [row.cells for row in rows] == [{PAGE: Access(is_exempt=True)}] * 3
+    assert not any(row.cells[PAGE].is_allowed for row in rows)
+
+
+def test_json_is_asked_about_for_post_only() -> None:
+    app = Flask(__name__, static_folder=None)
+    Preflight(app, allow_origins=[PAGE], allow_headers=["X-A"])
+    app.add_url_rule("/x", "x", lambda: "", methods=["GET", "POST", "PUT"])
+    target = target_of(app, "app")
+    rows = {row.route.method: row.cells[PAGE] for row in rows_of(target, target.routes(), [PAGE])}
+    assert {method: (cell.is_allowed, cell.json is None) for method, cell in rows.items()} == {
+        "GET": (True, True),
+        "POST": (True, False),
+        "PUT": (True, True),
+    }
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE", "get"])
+def test_which_methods_need_a_preflight(method: str) -> None:
+    """https://fetch.spec.whatwg.org/#cors-safelisted-method"""
+    assert needs_preflight(method) == (method not in ("GET", "HEAD", "POST"))
 
 
 def test_no_view_runs() -> None:
@@ -267,7 +297,18 @@ def test_wider_is_exactly_what_a_browser_newly_allows(block: int) -> None:
     assert min(counts.values()) > 0
 
 
-ORIGIN_VALUES = (*LISTED, "*", "null", "app://x", "moz-extension://*", "moz-extension://abc", "https://[::1]:*")
+ORIGIN_VALUES = (
+    *(
+        *LISTED,
+        "https://a.com:*",
+        "*",
+        "null",
+        "app://x",
+        "moz-extension://*",
+        "moz-extension://abc",
+        "https://[::1]:*",
+    ),
+)
 
 
 @pytest.mark.parametrize("narrow", ORIGIN_VALUES)
@@ -275,6 +316,7 @@ ORIGIN_VALUES = (*LISTED, "*", "null", "app://x", "moz-extension://*", "moz-exte
 def test_one_value_covers_another_if_it_allows_all_that_the_other_allows(broad: str, narrow: str) -> None:
     known = (
         *ORIGINS,
+        "https://a.com:9",
         "null",
         "app://x",
         "moz-extension://abc",

@@ -75,6 +75,7 @@ paths = PreflightMiddleware(
     lambda environ, start: [], by_path({"/api": Policy(allow_origins=[PAGE]), "/public": Policy(allow_origins="*")})
 )
 policy = Policy(allow_origins=[PAGE])
+some_paths = PreflightMiddleware(lambda environ, start: [], by_path({"/api": policy, "/own": None}))
 by_callable = PreflightMiddleware(lambda environ, start: [], lambda environ: policy)
 flask_app = new_app()
 flask_with_middleware = Flask(__name__)
@@ -155,7 +156,6 @@ BAD_APPS: dict[str, tuple[Any, tuple[str, ...], str]] = {
     "no-preflight": (Flask(__name__), ("routes",), "The Flask app 'test_commands' has no Preflight. Write Preflight("),
     "import-fails": (ImportError("no such thing"), ("routes",), "The app cannot be imported: 'ImportError: no such"),
     "no-app": (None, ("routes",), "Could not locate a Flask application."),
-    "policy-invalid": (invalid_app(), ("routes",), "1 problem with a CORS policy"),
     "lock-in-a-file": (new_app(), ("diff", "/dev/null/x"), "/dev/null/x cannot be read: Not a directory.\n"),
     "bad-origin": (
         new_app(),
@@ -370,6 +370,31 @@ def test_no_change_of_a_policy_helps_where_the_routing_fails(origin: str) -> Non
     assert "allow_methods" not in document["fixes"][0]
 
 
+def test_problems_of_policies_have_a_line_each() -> None:
+    app = invalid_app()
+    app.add_url_rule("/y", "y", cors_route(allow_origins="*")(lambda: ""))
+    first, *problems, advice = invoke(app, "routes").stderr.splitlines()
+    assert first == "Error: 2 problems with a CORS policy:"
+    assert [problem[:10] for problem in problems] == ["- view 'x'", "- view 'y'"]
+    assert advice == "docs/problems.md explains each by the word in brackets."
+
+
+def test_a_factory_whose_policy_is_not_valid() -> None:
+    def create_app() -> Flask:
+        return new_app(allow_origins=["https://a.example/"])
+
+    results = [
+        CliRunner().invoke(flask_commands, [name], obj=ScriptInfo(create_app=create_app))
+        for name in ("routes", "verify")
+    ]
+    assert [result.exit_code for result in results] == [2, 1]
+    first, problem, advice = results[0].stderr.splitlines()
+    assert first == "Error: 1 problem with a CORS policy:"
+    assert problem.endswith("[origin-trailing-slash]")
+    assert advice == "docs/problems.md explains each by the word in brackets."
+    assert "origin-trailing-slash" in results[1].stdout
+
+
 def test_an_exempt_view() -> None:
     app = new_app()
     app.add_url_rule("/x", "x", cors_exempt(lambda: ""), methods=["PUT"])
@@ -379,6 +404,22 @@ def test_an_exempt_view() -> None:
     assert text == (
         "Exempt: /x [PUT] answers for itself, because of cors_exempt. Ask the running server: probe URL\n"
         "--method PUT --origin ORIGIN\n"
+    )
+
+
+PATHS = {
+    "none": ("/own/x", "Exempt: /own/... [PUT] answers for itself, because no policy is for this path."),
+    "other": ("/x", "Exempt: any other path [PUT] answers for itself, because no policy is for this path."),
+}
+
+
+@pytest.mark.parametrize(("path", "text"), PATHS.values(), ids=PATHS)
+def test_a_path_without_a_policy(path: str, text: str) -> None:
+    result = invoke_module("explain", "test_commands:some_paths", "PUT", path, "--origin", PAGE)
+    shown = " ".join(result.stdout.split())
+    assert (result.exit_code, shown) == (
+        0,
+        f"{text} Ask the running server: probe URL --method PUT --origin ORIGIN",
     )
 
 

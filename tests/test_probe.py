@@ -478,6 +478,7 @@ def test_sarif(refusing: str) -> None:
     assert [(result["ruleId"], result["level"], result["message"]["text"]) for result in found["results"]] == [
         ("allow-origin-missing", "error", MISSING)
     ]
+    assert found["results"][0]["locations"] == [{"physicalLocation": {"artifactLocation": {"uri": refusing}}}]
 
 
 def test_a_command_line_for_each_request() -> None:

@@ -8,6 +8,7 @@ from functools import partial, wraps
 from pathlib import Path
 from runpy import run_path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import pytest
 from flask import Flask, Response, current_app, request
@@ -127,6 +128,18 @@ def with_outer_library() -> Flask:
     return app
 
 
+def single_page_with_flask_cors() -> Flask:
+    app = with_flask_cors()
+    app.add_url_rule("/<path:path>", "page", lambda path: "")
+    return app
+
+
+def single_page_with_outer_library() -> Flask:
+    app = with_outer_library()
+    app.add_url_rule("/<path:path>", "page", lambda path: "", methods=["GET", "POST", "PUT"])
+    return app
+
+
 def exempt_with_flask_cors() -> Flask:
     app = app_with()
     app.add_url_rule("/hook", "hook", cors_exempt(cross_origin()(lambda: "")), methods=["POST"])
@@ -185,6 +198,8 @@ HOLES = {
     "after-request": Hole(with_after_request, "second-cors-library"),
     "flask-cors": Hole(with_flask_cors, "second-cors-library"),
     "outer-library": Hole(with_outer_library, "second-cors-library"),
+    "single-page-flask-cors": Hole(single_page_with_flask_cors, "second-cors-library"),
+    "single-page-outer-library": Hole(single_page_with_outer_library, "second-cors-library"),
     "exempt": Hole(exempt_with_flask_cors, "exempt-sends-cors"),
 }
 
@@ -379,6 +394,19 @@ def test_the_host_is_found_wherever_a_callable_has_it(allowed: Any) -> None:
     app.config["ENDS"] = "acme.test"
     (finding,) = verify(target_of(app, "the app")).findings
     assert finding.id == "stranger-allowed"
+
+
+def test_the_hosts_that_libraries_know_do_not_count() -> None:
+    def allowed(origin: str, environ: Any) -> bool:
+        return urlsplit(origin).hostname == "acme.test"
+
+    assert hints_of(allowed).hosts == ["acme.test"]
+
+
+def test_no_view_is_asked_for_the_headers_of_other_libraries() -> None:
+    app = with_flask_cors()
+    app.add_url_rule("/<path:path>", "page", lambda path: str(1 / 0), methods=["GET", "POST", "PUT", "PURGE"])
+    assert verify(target_of(app, "the app")).findings == []
 
 
 def test_what_a_callable_can_reach_is_bounded_and_never_runs() -> None:

@@ -32,7 +32,8 @@ def find_target(ctx: click.Context) -> Target:
     try:
         return make_target(ctx)
     except PolicyError as error:
-        raise CannotRun(f"{error}\ndocs/problems.md explains each by the word in brackets.") from error
+        first, *problems = str(error).splitlines()
+        raise CannotRun(first, [*problems, "docs/problems.md explains each by the word in brackets."]) from error
 
 
 def make_target(ctx: click.Context) -> Target:

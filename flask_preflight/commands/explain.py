@@ -248,7 +248,8 @@ def changes_for(policy: Policy, facts: RequestFacts, reason: Reason) -> dict[str
 def text_of(found: Explained) -> Iterator[str]:
     route, error = found.route, found.error
     if route.policy is None:
-        text = f"Exempt: {route.rule} [{route.method}] answers for itself, because of cors_exempt."
+        why = "because of cors_exempt" if route.endpoint else "because no policy is for this path"
+        text = f"Exempt: {route.rule} [{route.method}] answers for itself, {why}."
         yield from wrap(f"{text} Ask the running server: probe URL --method {route.method} --origin ORIGIN", 0)
         return
     yield _verdict(found)

@@ -52,7 +52,7 @@ def facts_of(route: Route) -> Facts:
     policy = route.policy
     if policy is None:
         return Facts(exempt=True)
-    preflight = allows_method(policy, route.method) and not route.error
+    preflight = allows_method(policy, route.method)
     if route.error or (needs_preflight(route.method) and not preflight):
         return Facts()
     origins = policy.allow_origins

@@ -147,8 +147,9 @@ def _parts_of_function(function: FunctionType) -> Iterator[Any]:
     yield from (function.__defaults__, function.__kwdefaults__)
     for name in function.__code__.co_names:
         value = function.__globals__.get(name)
+        inner = getattr_static(value, "__wrapped__", value)
         # libraries know other hosts
-        if not issubclass(type(value), FunctionType | type) or _package_of(value) == _package_of(function):
+        if not issubclass(type(inner), FunctionType | type) or _package_of(inner) == _package_of(function):
             yield value
 
 

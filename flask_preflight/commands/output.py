@@ -28,13 +28,18 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class CannotRun(click.ClickException):
-    """A command that could not do its work. *message* is one sentence, and is shown on one line."""
+    """A command that could not do its work. *message* is one sentence, shown on one line above the *details*."""
 
     exit_code = 2
 
+    def __init__(self, message: str, details: Iterable[str] = ()) -> None:
+        super().__init__(message)
+        self.details = [*details]
+
     def format_message(self) -> str:
         message = printable(self.message)
-        return message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+        short = message if len(message) <= _LONGEST_MESSAGE else f"{message[:_LONGEST_MESSAGE]}..."
+        return "\n".join([short, *map(printable, self.details)])
 
 
 _LONGEST_MESSAGE: Final = 1000

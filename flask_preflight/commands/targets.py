@@ -307,14 +307,14 @@ class MiddlewareTarget(Target):
     def route(self, environ: WSGIEnvironment, method: str) -> Route:
         found = self.middleware.policy
         key = found.key_of(environ) if isinstance(found, PathPolicies) else None
-        return self._route(key or "any path", method, self.policy_of(environ), environ)
+        return self._route(key, method, self.policy_of(environ), environ)
 
-    def _route(self, key: str, method: str, policy: Policy | None, environ: WSGIEnvironment) -> Route:
+    def _route(self, key: str | None, method: str, policy: Policy | None, environ: WSGIEnvironment) -> Route:
         is_by_path = isinstance(self.middleware.policy, PathPolicies)
-        name = f"{key.rstrip('/')}/..." if is_by_path else "any path"
+        name = "any other path" if key is None else f"{key.rstrip('/')}/..."
         url = url_of(environ)
         place = self.layer.place_of(environ, policy, None) if policy else ANY_PATH
-        return Route(name, "", method, url, policy, place)
+        return Route(name if is_by_path else "any path", "", method, url, policy, place)
 
     def policy_of(self, environ: WSGIEnvironment) -> Policy | None:
         found = self.middleware.policy

@@ -27,6 +27,7 @@ from flask_preflight.commands.reports import echo_findings
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import (
     BASE_URL,
+    NO_ROUTE,
     FlaskTarget,
     Route,
     Target,
@@ -174,7 +175,7 @@ def ask_about(target: Target, policy: Policy, strangers: list[str], urls: Iterab
 # ---------------------------------------------------------------------------------------
 
 
-def headers_of_others(app: Any, url: str) -> list[str]:
+def headers_of_others(app: Any, url: str, method: str = "GET") -> list[str]:
     """The CORS headers that *app* sends by itself, to a page on `STRANGER` that asks for a URL without route."""
     sent: list[str] = []
 
@@ -183,7 +184,7 @@ def headers_of_others(app: Any, url: str) -> list[str]:
         return lambda data: None
 
     try:
-        body = app(make_environ(url, "GET", {"Origin": STRANGER}), start)
+        body = app(make_environ(url, method, {"Origin": STRANGER}), start)
         list(body)
         getattr(body, "close", lambda: None)()
     except Exception:  # noqa: BLE001 - what the app raises says nothing about CORS
@@ -191,9 +192,15 @@ def headers_of_others(app: Any, url: str) -> list[str]:
     return sent
 
 
+# A route that takes every URL seldom takes every method.
+_RARE_LAST: Final = ("GET", "POST", "PUT", "PURGE")
+
+
 def _other_libraries(target: FlaskTarget) -> Iterator[Finding]:
-    url = next((route.url for route in target.no_route()), "")
-    if not url:  # a view would run
+    url = f"{target.base_url}/no/such/route"
+    methods = (method for method in _RARE_LAST if target.route(preflight_environ(url, method), method).rule == NO_ROUTE)
+    method = next(methods, None)
+    if method is None:  # a view would run
         return
 
     def without_preflight(environ: Any, start_response: Any) -> Any:
@@ -201,8 +208,16 @@ def _other_libraries(target: FlaskTarget) -> Iterator[Finding]:
 
     # The second contains what `target` sends by the policy alone.
     for sent, due, text in (
-        (headers_of_others(without_preflight, url), [], "Something inside the app sets CORS headers, too ({})."),
-        (headers_of_others(target.app, url), headers_of_others(target, url), "Middleware around the app sets {}."),
+        (
+            headers_of_others(without_preflight, url, method),
+            [],
+            "Something inside the app sets CORS headers, too ({}).",
+        ),
+        (
+            headers_of_others(target.app, url, method),
+            headers_of_others(target, url, method),
+            "Middleware around the app sets {}.",
+        ),
     ):
         others = [header for header in sent if header not in due] or sent[len(due) :]
         if others:
