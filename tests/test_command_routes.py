@@ -23,8 +23,8 @@ from flask_preflight.commands.targets import FlaskTarget, MiddlewareTarget, Rout
 
 pytestmark = pytest.mark.filterwarnings("ignore:Current server name:UserWarning")
 
-APPS = int(os.environ.get("ROUTES_APPS", "60"))
-PAIRS = int(os.environ.get("DIFF_PAIRS", "32"))
+APPS = int(os.environ.get("ROUTES_APPS", "40"))
+PAIRS = int(os.environ.get("DIFF_PAIRS", "16"))
 SEED = os.environ.get("ROUTES_SEED", "1")
 
 

@@ -24,7 +24,7 @@ from flask_preflight.paths import PathPolicies
 
 pytestmark = pytest.mark.filterwarnings("ignore:Current server name:UserWarning")
 
-APPS = int(os.environ.get("EDGE_APPS", "150"))
+APPS = int(os.environ.get("EDGE_APPS", "100"))
 SEED = os.environ.get("EDGE_SEED", "1")
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "put", "TRACE", "PROPFIND", "X", "")

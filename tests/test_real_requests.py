@@ -36,7 +36,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("PREFLIGHT_SEED", "2026"))
-COUNT = int(os.environ.get("PREFLIGHT_CASES", "1000"))
+COUNT = int(os.environ.get("PREFLIGHT_CASES", "700"))
 
 
 @pytest.fixture(scope="module")
