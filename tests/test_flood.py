@@ -393,7 +393,7 @@ def ask_each_cause_again(app: WSGIApplication, records: Records) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("name", "count"), [("middleware", 10_000), ("by_path", 100_000), ("flask", 100_000)])
+@pytest.mark.parametrize(("name", "count"), [("middleware", 10_000), ("by_path", 10_000), ("flask", 100_000)])
 def test_a_flood_leaves_few_records_and_a_correct_count(
     name: str, count: int, records: Records, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
