@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,7 +32,8 @@ def test_tests_on_the_page_pass(tmp_path: Path, pytestconfig: pytest.Config) -> 
     (tmp_path / "test_page.py").write_text(source, encoding="utf-8")
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # so that no other one is looked for
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *warning_filters(pytestconfig)]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=environment)
     assert (result.returncode, result.stdout.splitlines()[-1].partition(" in ")[0]) == (0, "7 passed"), result.stdout
 
 
