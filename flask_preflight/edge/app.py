@@ -198,7 +198,7 @@ def _parts(rule: Rule) -> list[tuple[str, BaseConverter | None]]:
     found: list[tuple[str, BaseConverter | None]] = []
     end = 0
     for part in _PART.finditer(rule.rule):
-        if part.start() != end:
+        if part.start() != end or (part["name"] and part["name"] not in rule._converters):
             break
         end = part.end()
         found.append((part["text"] or "", rule._converters[part["name"]] if part["name"] else None))
