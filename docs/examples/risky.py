@@ -1,4 +1,4 @@
-"""The example app after a change that nobody should approve: ``docs/commands/`` shows what finds it."""
+"""The example app after an unsafe change. The pages in ``docs/commands/`` show which command finds it."""
 
 from __future__ import annotations
 

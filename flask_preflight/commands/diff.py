@@ -68,7 +68,7 @@ def _compare_facts(route: str, old: Facts, new: Facts) -> Iterator[Change]:
             yield Change("unknown", route, "route", " -> ".join(states), "cannot compare", is_wider)
         return
     yield from _compare_origins(route, old, new)
-    # Whoever may read nothing can use nothing else.
+    # A page that may read nothing can use nothing else.
     if not ((old.origins or old.callable) and (new.origins or new.callable)):
         return
     yield from _compare_values(route, "headers", old.headers, new.headers, _uncovered_headers)

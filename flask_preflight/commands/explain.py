@@ -191,7 +191,7 @@ def _fixes(target: Target, route: Route, environ: WSGIEnvironment, *, cookies: b
     if route.reason is Reason.METHOD_NOT_ROUTED and facts.is_preflight:
         sentences.append(explain(policy, facts, refuse(facts, route.reason), route.place))
         policy = _with_route(policy, route.method)
-    mended = set[Reason]()
+    changed = set[Reason]()
     while True:
         decision = _decide(target, policy, facts, cookies=cookies)
         if decision.reason is None:
@@ -205,9 +205,9 @@ def _fixes(target: Target, route: Route, environ: WSGIEnvironment, *, cookies: b
             break  # the sentence says what to change first
         if narrowed.broad is not None and policy.allow_methods is None:
             policy = policy.narrow(narrowed.methods)
-        if not changes or decision.reason in mended:
+        if not changes or decision.reason in changed:
             break
-        mended.add(decision.reason)
+        changed.add(decision.reason)
     return sentences, False
 
 

@@ -1,7 +1,7 @@
 """Origins that are nearly allowed: what faulty matching lets in, as the known scanners ask it.
 
 The questions are those of CORScanner, Corsy, nuclei and ZAP, and some that they lack. Their hosts end in ``.invalid``,
-``.test`` or ``.example``, or are ones that nobody owns by accident.
+``.test`` or ``.example``, or belong to well-known sites.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def ask_as_page(browser: Browser, question: Question) -> Outcome:
 
 
 # ---------------------------------------------------------------------------------------
-# As nobody does: with any Origin, and with none
+# As no browser asks: with any Origin, and with none
 # ---------------------------------------------------------------------------------------
 
 

@@ -85,7 +85,7 @@ def _without_vary(probe: Probe, answers: list[tuple[str, Answer]]) -> Iterator[F
 
 
 def stranger(probe: Probe) -> Section:
-    """Whether pages are let in that nobody meant."""
+    """Whether pages are allowed that should not be."""
     own = probe.question.origin
     asked = [origin for origin in dict.fromkeys([*EVERYWHERE, *near_misses(own)]) if origin != own]
     found: list[Finding] = []
