@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 SECONDS_TO_START = 60
 SECONDS_FOR_A_BATCH = 110
+JOBS_IN_A_BATCH = 500
 
 PAGE = """<!doctype html><meta charset="utf-8"><title>cases</title><link rel="icon" href="data:,"><script>
 function xhr({url, method, headers, body}) {
@@ -401,6 +402,12 @@ class Session:
 
     def fetch_all(self, jobs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         """Let the page do all *jobs*; what came of each, by id."""
+        results: dict[str, list[dict[str, Any]]] = {}
+        for start in range(0, len(jobs), JOBS_IN_A_BATCH):
+            results |= self._fetch_batch(jobs[start : start + JOBS_IN_A_BATCH])
+        return results
+
+    def _fetch_batch(self, jobs: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
         self._desk.batches.put({"cases": list(jobs), "workers": self.engine.workers})
         deadline = time.monotonic() + SECONDS_FOR_A_BATCH
         while time.monotonic() < deadline:
