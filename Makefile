@@ -9,7 +9,7 @@ bin := .venv/bin
 apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: demo docs test lint bench bench-server browsers edges nginx wrk clean
+.PHONY: demo docs test lint bench bench-server bench-edges browsers edges nginx wrk clean
 
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
@@ -40,6 +40,9 @@ bench: .venv/bench
 
 bench-server: .venv/bench wrk
 	$(bin)/python tests/benchmarks --server --write $(ARGS)
+
+bench-edges: .venv/test edges wrk
+	$(bin)/python tests/benchmarks --edges --write $(ARGS)
 
 # Without it, whole servers are not measured, and the test of that is skipped.
 wrk:

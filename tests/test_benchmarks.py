@@ -60,6 +60,14 @@ def test_whole_servers_answer() -> None:
     assert [len(table) for table in tables.values()] == [3, 6]
 
 
+@pytest.mark.servers
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
+def test_edges_answer() -> None:
+    tables = run("--edges")
+    assert [len(table) for table in tables.values()] == [4, 6, 6]
+    assert [row[-1] for row in tables["Granted preflights a second"] if "not" in row[-1]] == ["not exported"] * 3
+
+
 @pytest.fixture
 def module(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(PROGRAM)

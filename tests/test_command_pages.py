@@ -13,7 +13,7 @@ from sessions import ROOT, run, steps_of
 
 PAGES = [ROOT / "docs" / f"{name}.md" for name in ("commands/routes", "commands/explain", "commands/verify")]
 PAGES += [ROOT / "docs" / f"{name}.md" for name in ("commands/diff", "code-review", "edge")]
-PAGES += sorted((ROOT / "docs" / "edges").glob("*.md"))
+PAGES += sorted({*(ROOT / "docs" / "edges").glob("*.md")} - {ROOT / "docs" / "edges" / "others.md"})  # it runs none
 BLOCK = re.compile(r"(?<=^```text\n)\$ .*?(?=^```$)", re.MULTILINE | re.DOTALL)
 
 

@@ -57,7 +57,7 @@ def test_the_files_of_one_policy(edge: str) -> None:
 
 @pytest.mark.parametrize("edge", EDGES)
 def test_every_file_says_how_it_is_used(edge: str) -> None:
-    files = EDGES[edge].FILES
+    files = EDGES[edge].about
     assert shown(edge).keys() == files.keys()
     assert all(files[name] in text.splitlines()[2] for name, text in shown(edge).items())
 
@@ -69,6 +69,7 @@ def test_every_file_says_how_it_is_used(edge: str) -> None:
 LIMITS = {
     "caddy": (1000, "Caddy compares origins one by one, and 1001 are too many: at most 1000"),
     "envoy": (10_000, "Envoy has all origins in one expression, and 10001 are too many: at most 10000"),
+    "njs": (1000, "njs reads all origins for each request, and 1001 are too many: at most 1000."),
 }
 
 
@@ -79,6 +80,16 @@ def test_as_many_origins_as_an_edge_holds(edge: str) -> None:
     assert EDGES[edge].export(rows_of(Policy(allow_origins=origins[1:])))
     with pytest.raises(CannotExport, match=says):
         EDGES[edge].export(rows_of(Policy(allow_origins=origins)))
+
+
+def test_as_many_bytes_as_cloudfront_takes() -> None:
+    def export(count: int) -> dict[str, str]:
+        origins = [f"https://{'a' * 50}.{number:050}.example" for number in range(count)]
+        return files_of("cloudfront", rows_of(Policy(allow_origins=origins)), "the command")
+
+    assert 10_000 < len(export(65)["cors-cloudfront.js"]) <= 10_240
+    with pytest.raises(CannotExport, match=r"^cors-cloudfront\.js would have 10[0-9]{3} bytes, and cloudfront takes"):
+        export(67)
 
 
 @pytest.mark.parametrize(("edge", "says"), [("nginx", "than nginx takes"), ("haproxy", "than HAProxy takes")])
@@ -134,11 +145,14 @@ LINES = {
         rf'"(?:{EXPRESSION}|\\\\[.\[\]-])*"\}}\}}'
         r'(?:, "(?:invert_match|treat_missing_header_as_empty)": true)?\}(?:,|\]\})',
     ],
-    "javascript": [
-        f"//{COMMENT}",
-        rf'    \["{EXPRESSION}", -?[0-9]+\],',
-        r"    \{.*\},",  # looked at below
-    ],
+    **{
+        platform: [
+            f"//{COMMENT}",
+            rf'    \["{EXPRESSION}", -?[0-9]+\],',
+            r"    \{.*\},",  # looked at below
+        ]
+        for platform in ("njs", "worker", "cloudfront")
+    },
 }
 
 HOSTILE = "\"'$@`{}()[]<>;:#\\ \t\n\r\0\x0b\x85\u2028é%^|*+?!&~,./-_ab1"
@@ -202,10 +216,10 @@ def lines_of(files: dict[str, str]) -> Iterator[str]:
 def test_nothing_breaks_out_of_the_syntax_of_a_file(edge: str, rows: list[Row]) -> None:
     fixed, allowed = {*lines_of(shown(edge))}, re.compile("|".join(f"(?:{line})" for line in LINES[edge]))
     files = files_of(edge, rows, "the command")
-    assert files.keys() == EDGES[edge].FILES.keys()
+    assert files.keys() == EDGES[edge].about.keys()
     for line in lines_of(files):
         assert line in fixed or allowed.fullmatch(line), line
-        if edge == "javascript" and line.startswith("    {"):
+        if edge in {"njs", "worker", "cloudfront"} and line.startswith("    {"):
             assert all(re.fullmatch(rf"{EXPRESSION}|\{{[a-z]+\}}", text) for text in _texts(json.loads(line[:-1])))
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from edge_servers import EDGES, Edge, configure_nginx, served
 from real_browsers import serving
-from test_edge_servers import EDGES, Edge, configure_nginx, served
 
 from flask_preflight import Policy, PreflightMiddleware, by_path
 from flask_preflight.browser.urls import parse_url

@@ -13,9 +13,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from edge_servers import EDGES, LEFT, served
 from real_browsers import CHROMIUM, Session, serving
 from test_edge_rows import answer_of_app, shop
-from test_edge_servers import EDGES, LEFT, REQUESTS, SEED, Answer, Connection, expected, served
+from test_edge_servers import REQUESTS, SEED, Answer, Connection, expected
 from test_twins import ADMIN, OTHER, PAGE, STRANGER
 
 from flask_preflight.commands.targets import FlaskTarget

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
-from typing import Final
+from typing import Final, NamedTuple
 
 import click
 
@@ -22,12 +22,24 @@ from flask_preflight.edge.rows import CannotExport, Row, rows_of
 from flask_preflight.paths import PathPolicies
 from flask_preflight.policy import Policy
 
-EDGES: Final[dict[str, ModuleType]] = {
-    "nginx": nginx,
-    "haproxy": haproxy,
-    "caddy": caddy,
-    "envoy": envoy,
-    "javascript": javascript,
+
+class Edge(NamedTuple):
+    """How rows become files. *about* says of each file how it is included. A file may have at most *most_bytes*."""
+
+    export: Callable[[Iterable[Row]], dict[str, str]]
+    about: Mapping[str, str]
+    most_bytes: float = math.inf
+
+
+EDGES: Final = {
+    "nginx": Edge(nginx.export, nginx.FILES),
+    "haproxy": Edge(haproxy.export, haproxy.FILES),
+    "caddy": Edge(caddy.export, caddy.FILES),
+    "envoy": Edge(envoy.export, envoy.FILES),
+    "njs": Edge(javascript.export_njs, javascript.NJS_FILES),
+    "worker": Edge(javascript.export_worker, javascript.WORKER_FILES),
+    # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/cloudfront-limits.html#limits-functions
+    "cloudfront": Edge(javascript.export_cloudfront, javascript.CLOUDFRONT_FILES, most_bytes=10_240),
 }
 
 
@@ -51,14 +63,16 @@ def files_of(edge: str, rows: list[Row], command: str) -> dict[str, str]:
 
     :raises CannotExport: if the edge cannot hold the rows.
     """
-    module = EDGES[edge]
-    made: dict[str, str] = module.export(rows)
-    files: dict[str, str] = {}
-    for name, text in made.items():
+    made: dict[str, str] = {}
+    for name, text in EDGES[edge].export(rows).items():
         sign = "//" if name.endswith(".js") else "#"
-        preface = (f"{sign} {line}" for line in _preface(module.FILES[name], rows, command))
-        files[name] = "\n".join([*preface, "", text, ""])
-    return files
+        preface = (f"{sign} {line}" for line in _preface(EDGES[edge].about[name], rows, command))
+        made[name] = "\n".join([*preface, "", text, ""])
+        if len(made[name]) > EDGES[edge].most_bytes:
+            raise CannotExport(
+                f"{name} would have {len(made[name])} bytes, and {edge} takes at most {EDGES[edge].most_bytes}"
+            )
+    return made
 
 
 def _preface(include: str, rows: list[Row], command: str) -> Iterator[str]:

@@ -11,13 +11,14 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from flask_preflight.edge.rows import Grant, Row, numbered
+from flask_preflight.edge.rows import CannotExport, Grant, Row, numbered
 
-FILES: Final = {
-    "cors-njs.js": "For nginx with njs: see its last lines.",
-    "cors-worker.js": "A Cloudflare Worker, for the routes of the app.",
-    "cors-cloudfront.js": "A CloudFront Function, runtime 2.0, for viewer requests. AWS takes at most 10 kB.",
-}
+NJS_FILES: Final = {"cors-njs.js": "For nginx with njs: see its last lines."}
+WORKER_FILES: Final = {"cors-worker.js": "A Cloudflare Worker, for the routes of the app."}
+CLOUDFRONT_FILES: Final = {"cors-cloudfront.js": "A CloudFront Function, runtime 2.0, for viewer requests."}
+
+# It makes the data anew for each request.
+_MOST_ORIGINS_OF_NJS: Final = 1000
 
 _READER: Final = """
 function matches(regex, text) {
@@ -102,15 +103,41 @@ function handler(event) {
 }"""
 
 
-def export(rows: Iterable[Row]) -> dict[str, str]:
-    """The files, without the lines about themselves. Each platform needs one of them.
+def export_njs(rows: Iterable[Row]) -> dict[str, str]:
+    """The file for nginx with njs, without the lines about itself.
+
+    :raises CannotExport: if there is nothing to grant, or more origins than njs finds quickly.
+    """
+    rows = [*rows]
+    count = sum(len(grant.origins) + len(grant.origin_regexes) for grant in numbered(rows))
+    if count > _MOST_ORIGINS_OF_NJS:
+        raise CannotExport(
+            f"njs reads all origins for each request, and {count} are too many: at most {_MOST_ORIGINS_OF_NJS}. "
+            "For nginx without njs there is no limit"
+        )
+    return {"cors-njs.js": _data_and_reader(rows) + _NJS}
+
+
+def export_worker(rows: Iterable[Row]) -> dict[str, str]:
+    """The file for Cloudflare Workers, without the lines about itself.
 
     :raises CannotExport: if there is nothing to grant.
     """
+    return {"cors-worker.js": _data_and_reader(rows) + _WORKER}
+
+
+def export_cloudfront(rows: Iterable[Row]) -> dict[str, str]:
+    """The file for CloudFront Functions, without the lines about itself.
+
+    :raises CannotExport: if there is nothing to grant.
+    """
+    return {"cors-cloudfront.js": _data_and_reader(rows) + _CLOUDFRONT}
+
+
+def _data_and_reader(rows: Iterable[Row]) -> str:
     rows = [*rows]
     grants = numbered(rows)
-    shared = "\n".join([*_list("GRANTS", map(_data, grants)), *_list("ROWS", _pairs(rows, grants)), _READER])
-    return {name: shared + adapter for name, adapter in zip(FILES, (_NJS, _WORKER, _CLOUDFRONT), strict=True)}
+    return "\n".join([*_list("GRANTS", map(_data, grants)), *_list("ROWS", _pairs(rows, grants)), _READER])
 
 
 def _list(name: str, items: Iterable[object]) -> list[str]:

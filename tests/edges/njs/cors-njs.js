@@ -1,4 +1,4 @@
-// Made by flask-preflight: flask preflight export javascript
+// Made by flask-preflight: flask preflight export njs
 // Rows: sha256 014dbffc3bf5de0b98bf693426b701b40f72feba45cc83be4fd68d70c6b0e190
 // For nginx with njs: see its last lines.
 // Granted preflights are answered here, and everything else by the app, which keeps its policy.

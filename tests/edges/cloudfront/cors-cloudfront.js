@@ -1,6 +1,6 @@
-// Made by flask-preflight: flask preflight export javascript
+// Made by flask-preflight: flask preflight export cloudfront
 // Rows: sha256 014dbffc3bf5de0b98bf693426b701b40f72feba45cc83be4fd68d70c6b0e190
-// A CloudFront Function, runtime 2.0, for viewer requests. AWS takes at most 10 kB.
+// A CloudFront Function, runtime 2.0, for viewer requests.
 // Granted preflights are answered here, and everything else by the app, which keeps its policy.
 // Left to the app: /api/\xe9: its path has unusual characters
 
