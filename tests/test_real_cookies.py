@@ -17,11 +17,12 @@ from cookie_cases import ROW_CASES, STRANGER, CookieCase, CookieServer, Hop, las
 from random_cookies import AVOIDABLE, random_cookie_case
 from real_browsers import ENGINES, FIREFOX, Engine, Session
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("PREFLIGHT_SEED", "2026"))
 COUNT = int(os.environ.get("PREFLIGHT_CASES", "300"))
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200 + COUNT)]
 
 
 @pytest.fixture(scope="module")

@@ -32,11 +32,12 @@ from request_cases import (
 
 from flask_preflight.browser import Step
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("PREFLIGHT_SEED", "2026"))
 COUNT = int(os.environ.get("PREFLIGHT_CASES", "700"))
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200 + COUNT)]
 
 
 @pytest.fixture(scope="module")
