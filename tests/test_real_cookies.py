@@ -17,7 +17,6 @@ from cookie_cases import ROW_CASES, STRANGER, CookieCase, CookieServer, Hop, las
 from random_cookies import AVOIDABLE, random_cookie_case
 from real_browsers import ENGINES, FIREFOX, Engine, Session
 
-
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("PREFLIGHT_SEED", "2026"))
 COUNT = int(os.environ.get("PREFLIGHT_CASES", "300"))

@@ -32,7 +32,6 @@ from request_cases import (
 
 from flask_preflight.browser import Step
 
-
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("PREFLIGHT_SEED", "2026"))
 COUNT = int(os.environ.get("PREFLIGHT_CASES", "700"))
