@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Generator
@@ -22,6 +23,12 @@ settings.load_profile("quick")  # --hypothesis-profile=ci overrules it
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-all", action="store_true", help="a skipped test is a failed test")
+
+
+def pytest_collection_finish() -> None:
+    # `verify` lets the garbage collector run, which need not look at all libraries and tests each time.
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from werkzeug.test import run_wsgi_app
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 PROGRAM = ROOT / "tests" / "benchmarks"
 FIGURES_MISSED = 3

@@ -651,6 +651,7 @@ def test_a_failure_clears_what_is_cached_for_the_url() -> None:
     assert [url for url in paths(browser) if "OPTIONS" in url] == [f"OPTIONS {API}/{path}" for path in "aba"]
 
 
+@pytest.mark.slow
 def test_the_cache_is_bounded() -> None:
     names = ["".join(letters) for letters in itertools.product("abcdefghijklmnopqrstuvwxyz012345678", repeat=3)]
     browser = caching(Methods="PUT", Headers=",".join(names))
@@ -1236,6 +1237,7 @@ def test_the_fixture_builds_browsers(preflight_browser: type[Browser]) -> None:
     assert preflight_browser(answering(), origin=API).fetch("/").text == "ok"
 
 
+@pytest.mark.slow
 def test_the_plugin_costs_nothing_until_it_is_used(tmp_path: Path) -> None:
     (tmp_path / "test_it.py").write_text(
         """
@@ -1276,6 +1278,7 @@ def app(environ, start_response):
 """
 
 
+@pytest.mark.slow
 def test_pytest_shows_the_line_of_the_test_and_no_line_of_the_browser(tmp_path: Path) -> None:
     tests = [f"def test_{number}():\n    {call}\n" for number, call in enumerate(FAILING_CALLS)]
     source = FAILING_APP + "".join(tests)

@@ -11,6 +11,8 @@ from tempfile import TemporaryDirectory
 import pytest
 from sessions import ROOT, run, steps_of
 
+pytestmark = pytest.mark.slow
+
 PAGES = [ROOT / "docs" / f"{name}.md" for name in ("commands/routes", "commands/explain", "commands/verify")]
 PAGES += [ROOT / "docs" / f"{name}.md" for name in ("commands/diff", "code-review", "edge")]
 PAGES += sorted({*(ROOT / "docs" / "edges").glob("*.md")} - {ROOT / "docs" / "edges" / "others.md"})  # it runs none

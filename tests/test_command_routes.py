@@ -21,7 +21,7 @@ from flask_preflight.commands.routes import ANYONE_ELSE, rows_of
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import FlaskTarget, MiddlewareTarget, Route, target_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:Current server name:UserWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Current server name:UserWarning")]
 
 APPS = int(os.environ.get("ROUTES_APPS", "40"))
 PAIRS = int(os.environ.get("DIFF_PAIRS", "16"))

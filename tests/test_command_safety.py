@@ -28,6 +28,8 @@ from flask_preflight import (
 from flask_preflight.commands import preflight as flask_commands
 from flask_preflight.commands.output import printable
 
+pytestmark = pytest.mark.slow
+
 PAGE = "https://app.example.com"
 STRANGER = "https://evil.example"
 

@@ -25,6 +25,8 @@ from flask_preflight.commands import preflight as flask_commands
 from flask_preflight.commands.output import Finding
 from flask_preflight.commands.reports import github_lines, sarif
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path(__file__).parent / "commands"
 PAGE = "https://app.example.com"
 

@@ -715,6 +715,7 @@ def test_laws_of_the_jar(answers: list[tuple[str, str]]) -> None:
         pytest.param([f"a=1; Path=/{number}" for number in range(8_000)], id="paths"),
     ],
 )
+@pytest.mark.slow
 def test_large_answers(lines: list[str]) -> None:
     """None takes more than linear time, or raises or warns."""
     for origin in ("https://example.com", "http://example.com"):

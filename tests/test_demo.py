@@ -20,6 +20,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
+pytestmark = pytest.mark.slow
+
 DEMO = Path(__file__).parent.parent / "docs" / "examples" / "demo.py"
 PATIENCE = 20  # seconds
 

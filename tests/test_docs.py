@@ -15,6 +15,7 @@ LAST_WORD = "This was the whole page.\n"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+@pytest.mark.slow
 def test_examples_of_the_page_run(page: Path, tmp_path: Path, pytestconfig: pytest.Config) -> None:
     source, prints = program(page.read_text(encoding="utf-8"))
     (tmp_path / "page.py").write_text(f"{source}\nprint({LAST_WORD!r}, end='')\n", encoding="utf-8")
@@ -27,6 +28,7 @@ def test_examples_of_the_page_run(page: Path, tmp_path: Path, pytestconfig: pyte
     assert result.stdout == prints + LAST_WORD
 
 
+@pytest.mark.slow
 def test_tests_on_the_page_pass(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     source, _ = program((ROOT / "docs" / "testing.md").read_text(encoding="utf-8"))
     (tmp_path / "test_page.py").write_text(source, encoding="utf-8")

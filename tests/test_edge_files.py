@@ -213,6 +213,7 @@ def lines_of(files: dict[str, str]) -> Iterator[str]:
 
 @pytest.mark.parametrize("edge", EDGES)
 @given(rows=hostile_rows())
+@pytest.mark.slow
 def test_nothing_breaks_out_of_the_syntax_of_a_file(edge: str, rows: list[Row]) -> None:
     fixed, allowed = {*lines_of(shown(edge))}, re.compile("|".join(f"(?:{line})" for line in LINES[edge]))
     files = files_of(edge, rows, "the command")

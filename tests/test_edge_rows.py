@@ -217,6 +217,7 @@ def targets_of(drawer: Drawer, spec: Any) -> list[str]:
     return [target for target in dict.fromkeys([*found, *ways]) if target.isascii() and target.isprintable()]
 
 
+@pytest.mark.slow
 def test_rows_of_random_apps() -> None:
     answered = 0
     for number in range(APPS):

@@ -31,6 +31,8 @@ from flask_preflight import Policy, PreflightMiddleware, RequestFacts, negotiate
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+pytestmark = pytest.mark.slow
+
 # ---------------------------------------------------------------------------------------
 # Policies
 # ---------------------------------------------------------------------------------------

@@ -226,6 +226,7 @@ def run_early_reconfigure(preflight: Preflight, app: Flask) -> None:
         pytest.param(lambda preflight, app: preflight.verify(app), {"X-Signal"}, id="verify"),
     ],
 )
+@pytest.mark.slow
 def test_a_signal_handler_reconfigures_whatever_it_interrupts(
     run: Callable[[Preflight, Flask], object], kept: set[str]
 ) -> None:
@@ -243,6 +244,7 @@ def test_a_signal_handler_reconfigures_whatever_it_interrupts(
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_a_timer_reconfigures_an_app_of_thousands_of_routes() -> None:
     preflight, app = marked_app(2000)
     names = iter(["X-Signal-1", "X-Signal-2", "X-Signal-3", "X-Signal-4"])
@@ -324,6 +326,7 @@ def fork(succeeds: Callable[[], bool]) -> int:
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_concurrent_changes_are_all_kept() -> None:
     preflight, app = marked_app(50)
     ready = threading.Barrier(8)

@@ -44,6 +44,8 @@ from flask_preflight import (
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+pytestmark = pytest.mark.slow
+
 PAGE = "https://frontend.com"
 LISTED = [PAGE, "http://localhost:3000", "https://*.partner.org"]
 

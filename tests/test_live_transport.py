@@ -69,6 +69,7 @@ def test_measured_cases_end_as_in_process(served: Server, case: Case) -> None:
     assert run_live(case, served) == run_in_model(case, served.origins)
 
 
+@pytest.mark.slow
 def test_random_cases_end_as_in_process(served: Server) -> None:
     random = Random(SEED)
     cases = [random_case(random, f"random-{number}") for number in range(COUNT)]

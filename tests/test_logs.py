@@ -15,6 +15,8 @@ from test_servers import SCRIPTS, serving
 from flask_preflight import Policy, PreflightMiddleware
 from flask_preflight.journal import REFUSALS
 
+pytestmark = pytest.mark.slow
+
 UNDER_A_SERVER = "Under gunicorn and uWSGI"
 OWN_CONFIGURATION = "With a configuration of your own"
 

@@ -99,6 +99,7 @@ def counts(tmp_path: Path, pytestconfig: pytest.Config) -> tuple[str, list[dict[
     return of_prometheus, of_opentelemetry
 
 
+@pytest.mark.slow
 def test_both_edges_are_counted_and_no_stranger_adds_a_series(counts: tuple[str, list[dict[str, Any]]]) -> None:
     of_prometheus, [of_opentelemetry] = counts
     assert of_prometheus == exposition(COUNTED + EARLIER + LATER)

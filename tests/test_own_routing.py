@@ -517,6 +517,7 @@ def test_a_preflight_leaves_the_environ_as_it_was(overrides: dict[str, Any], sta
     assert all(environ[key] is value for key, value in before.items())
 
 
+@pytest.mark.slow
 def test_a_preflight_leaves_nothing_behind_but_its_answer() -> None:
     """No result of routing is kept, so the memory does not grow with what strangers send."""
     app = new_app()

@@ -862,6 +862,7 @@ def test_origins_are_checked_again_if_the_credentials_or_a_flag_change() -> None
     ]
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_origins_fit_and_are_shared() -> None:
     listed = [f"https://tenant{number}.example.com" for number in range(100_000)]
     gc.collect()

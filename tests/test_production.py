@@ -34,6 +34,8 @@ from flask_preflight.state import AppState
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
+pytestmark = pytest.mark.slow
+
 # All that must stay secret has this word in it.
 SECRET = "canary"
 PAGE = f"https://{SECRET}.example"

@@ -94,6 +94,7 @@ def test_many_reconfigurations_do_not_pile_up() -> None:
 
 
 @pytest.mark.parametrize("served", [False, True], ids=["before the first request", "after it"])
+@pytest.mark.slow
 def test_many_additions_do_not_pile_up(served: bool) -> None:
     """Each adds to the values before, so none replaces another for good."""
     app = new_app(PREFLIGHT_ALLOW_HEADERS=["X-Config"])
@@ -320,6 +321,7 @@ def test_a_change_during_the_check_of_another_is_kept_as_well(monkeypatch: pytes
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
+@pytest.mark.slow
 def test_a_signal_handler_may_reconfigure_at_any_moment() -> None:
     app = new_app()
     for number in range(200):

@@ -146,6 +146,7 @@ def in_any_order(answer: Answer) -> tuple[str, Headers, bytes]:
 
 
 @given(st.lists(meetings(), max_size=30), st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_responses_are_what_negotiate_decides(meetings: list[tuple[Policy, RequestFacts]], random: Any) -> None:
     policies = [policy for policy, _ in meetings]
     for _, facts in [*meetings, *random.sample(meetings, len(meetings))]:

@@ -16,7 +16,7 @@ from pages import PAGE, REFUSED, granted, preflight, readable, send
 from flask_preflight import Preflight, cors_blueprint, cors_route
 
 # PEP 3333 allows any method, but the checker in `wsgiref.validate` warns of unknown ones.
-pytestmark = pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")]
 
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 PARTS = ("a", "b", "A", "a+b", "1", "<int:n>", "<s>", "<path:p>", "<any(a, x):n>", "x<s>")

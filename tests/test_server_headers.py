@@ -29,6 +29,8 @@ from flask_preflight import Policy, Preflight, PreflightMiddleware, Reason
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
+pytestmark = pytest.mark.slow
+
 # Reason and sentence
 REFUSED = re.compile(rf"(?:{'|'.join(reason.value for reason in Reason)}); [ -~]+")
 

@@ -52,7 +52,7 @@ THREADS: Final = 4
 PAGE, ADMIN, OTHER, STRANGER = (f"https://{name}.example" for name in ("page", "admin", "other", "stranger"))
 
 # Werkzeug's, where the Host header differs from SERVER_NAME
-pytestmark = pytest.mark.filterwarnings("ignore:Current server name:UserWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:Current server name:UserWarning")]
 
 
 # ---------------------------------------------------------------------------------------

@@ -291,6 +291,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in HOSTILE.items()])
 @pytest.mark.timeout(20)
+@pytest.mark.slow
 def test_no_length_takes_long(text: str) -> None:
     for _ in range(20):
         try:
@@ -372,6 +373,7 @@ SEEDS = [pytest.param(seed, id=f"seed {seed}") for seed in range(4)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.slow
 def test_the_parser_agrees_with_ada_url(seed: int) -> None:
     kinds, _, differences = compare(seed, 5000)
     assert differences == []

@@ -22,6 +22,8 @@ from flask_preflight.commands.output import Finding
 from flask_preflight.commands.targets import target_of
 from flask_preflight.commands.verify import Verified, problem_findings, text_of, verify
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "app.py"
 
 PAGE = "https://app.example.com"

@@ -30,6 +30,8 @@ from flask_preflight.browser import CORSError, Step
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent
 
 mistakes = pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
