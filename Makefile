@@ -4,21 +4,26 @@
 PYTHON ?= python3
 ARGS ?=
 bin := .venv/bin
+parallel := --numprocesses auto --dist loadfile
 
 # Only where root and apt-get are at hand; elsewhere it fails without a word.
 apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: demo docs test lint bench bench-server bench-edges browsers edges nginx wrk clean
+.PHONY: demo docs test test-all lint bench bench-server bench-edges browsers edges nginx wrk clean
 
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
 
+# About a minute. Installs nothing outside .venv, and starts no browser and no server.
+test: .venv/test
+	@$(bin)/python -m pytest -q $(parallel) -m "not browser and not servers and not slow" $(ARGS)
+
 # One worker for each processor, and each file of tests in one worker. The workers are measured, and not the programs that
 # tests start (tests/conftest.py). A part of the tests can't cover the whole, so with ARGS the coverage is only shown.
-test: .venv/test browsers nginx edges wrk
+test-all: .venv/test browsers edges wrk
 	$(bin)/coverage erase
-	COVERAGE_PROCESS_START=pyproject.toml $(bin)/python -m pytest --numprocesses auto --dist loadfile $(ARGS)
+	COVERAGE_PROCESS_START=pyproject.toml $(bin)/python -m pytest $(parallel) $(ARGS)
 	$(bin)/coverage combine --quiet
 	$(bin)/coverage report $(if $(strip $(ARGS)),--fail-under=0)
 
