@@ -76,8 +76,10 @@ if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
                 value = globals()[name] = getattr(import_module(f"flask_preflight.{module}"), name)
                 return value
         if name in _ELSEWHERE:
+            from flask_preflight.documentation import link
+
             ours, page = _ELSEWHERE[name]
-            advice = f"write from flask_preflight import {ours} (docs/coming-from/{page}.md)"
+            advice = f"write from flask_preflight import {ours} ({link(f'coming-from/{page}')})"
             raise ImportError(f"flask_preflight calls {name} in another way: {advice}")  # `import` hides other errors
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

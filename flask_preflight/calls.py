@@ -51,7 +51,7 @@ _NOT_FIELDS: Final = {
     # flask-cors, Starlette and Django
     **dict.fromkeys(
         ("allow_private_network", "cors_allow_private_network"),
-        "drop it: browsers have given up that header, and ask the user (docs/security.md)",
+        "drop it: browsers have given up that header, and ask the user",
     ),
 }
 

@@ -200,7 +200,7 @@ def diagnose(text: str) -> Flaw:
 # A star that stands for some letters
 _PART_OF_LABEL = re.compile(r"[^.*]\*|\*[^.*]")
 _WHOLE_LABELS: Final = (
-    "write a pattern such as 'https://*.example.com', or a function (docs/front-ends.md); a '*' stands for whole labels"
+    "write a pattern such as 'https://*.example.com', or a function; a '*' stands for whole labels"
     " between two dots, not for some letters of one"
 )
 

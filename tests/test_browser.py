@@ -22,6 +22,7 @@ from werkzeug.datastructures import Headers
 
 from flask_preflight import Policy, PreflightMiddleware, Reason, __version__, fetch
 from flask_preflight.browser import Browser, CORSError, Exchange, Step
+from flask_preflight.documentation import link
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -1110,7 +1111,7 @@ present on the requested resource.
 Firefox   Cross-Origin Request Blocked: The Same Origin Policy disallows reading the remote resource at \
 https://backend.com/data. (Reason: CORS header ‘Access-Control-Allow-Origin’ missing). Status code: 204.
 WebKit    Origin https://frontend.com is not allowed by Access-Control-Allow-Origin. Status code: 204
-docs      docs/messages.md#allow-origin-missing
+docs      https://flask-preflight.readthedocs.io/en/stable/messages.html#allow-origin-missing
 standard  https://fetch.spec.whatwg.org/#cors-check"""
     )
 
@@ -1137,7 +1138,7 @@ Chromium  Access to fetch at 'https://other.com/b' (redirected from 'https://bac
 Firefox   Cross-Origin Request Blocked: The Same Origin Policy disallows reading the remote resource at \
 https://other.com/b. (Reason: CORS header ‘Access-Control-Allow-Origin’ does not match ‘https://frontend.com’).
 WebKit    Origin null is not allowed by Access-Control-Allow-Origin. Status code: 200
-docs      docs/messages.md#allow-origin-mismatch
+docs      https://flask-preflight.readthedocs.io/en/stable/messages.html#allow-origin-mismatch
 standard  https://fetch.spec.whatwg.org/#cors-check"""
     )
 
@@ -1154,7 +1155,7 @@ why       No response: nothing answers for https://backend.com.
 change    Start the server there, or give Browser an app for that origin.
 Firefox   Cross-Origin Request Blocked: The Same Origin Policy disallows reading the remote resource at \
 https://backend.com/. (Reason: CORS request did not succeed). Status code: (null).
-docs      docs/messages.md#no-response
+docs      https://flask-preflight.readthedocs.io/en/stable/messages.html#no-response
 standard  https://fetch.spec.whatwg.org/#concept-network-error"""
     )
 
@@ -1337,9 +1338,8 @@ def test_a_refusal_leads_to_its_section_of_the_documentation(reason: Reason) -> 
         start_response("403 Forbidden", [])
         return []
 
-    page, _, anchor = failure(app, DATA, "PUT").docs.partition("#")
-    assert (page, anchor) == ("docs/refusals.md", reason.value)
-    assert anchor in anchors((ROOT / page).read_text(encoding="utf-8"))
+    assert failure(app, DATA, "PUT").docs == link("refusals", reason.value)
+    assert reason.value in anchors((ROOT / "docs" / "refusals.md").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(
@@ -1351,13 +1351,16 @@ def test_a_refusal_without_a_reason_leads_to_what_the_browser_saw(said: str) -> 
         start_response("403 Forbidden", [])
         return []
 
-    assert failure(app, DATA, "PUT").docs == "docs/messages.md#allow-origin-missing"
+    assert (
+        failure(app, DATA, "PUT").docs
+        == "https://flask-preflight.readthedocs.io/en/stable/messages.html#allow-origin-missing"
+    )
 
 
 REFUSED = b"This CORS preflight is refused.\n"
 ASK_THE_SERVER = (
     "flask-preflight has refused this preflight. The reason can be the origin, the method or a header. "
-    "The server's log says which (docs/logs.md). So does flask preflight explain, or the same test with Browser(app)."
+    "The server's log says which. So does flask preflight explain, or the same test with Browser(app)."
 )
 SEND_THE_HEADER = (
     f"Send Access-Control-Allow-Origin: {PAGE} with this response. If other responses have it, something answered in "
@@ -1368,23 +1371,21 @@ SEND_THE_HEADER = (
 @pytest.mark.parametrize(
     ("method", "status", "headers", "body", "fix", "docs"),
     [
-        pytest.param("PUT", "403 No", [], REFUSED, ASK_THE_SERVER, "refusals.md#where-to-look", id="as-sent"),
-        pytest.param("PUT", "200 OK", [], REFUSED, ASK_THE_SERVER, "refusals.md#where-to-look", id="other-status"),
+        pytest.param("PUT", "403 No", [], REFUSED, ASK_THE_SERVER, "refusals#where-to-look", id="as-sent"),
+        pytest.param("PUT", "200 OK", [], REFUSED, ASK_THE_SERVER, "refusals#where-to-look", id="other-status"),
         pytest.param(
             "PUT",
             "403 No",
             [("Access-Control-Allow-Origin", "*")],
             REFUSED,
             ASK_THE_SERVER,
-            "refusals.md#where-to-look",
+            "refusals#where-to-look",
             id="headers-of-a-proxy",
         ),
         pytest.param(
-            "PUT", "403 No", [], b"Forbidden\n", SEND_THE_HEADER, "messages.md#allow-origin-missing", id="other-body"
+            "PUT", "403 No", [], b"Forbidden\n", SEND_THE_HEADER, "messages#allow-origin-missing", id="other-body"
         ),
-        pytest.param(
-            "GET", "200 OK", [], REFUSED, SEND_THE_HEADER, "messages.md#allow-origin-missing", id="no-preflight"
-        ),
+        pytest.param("GET", "200 OK", [], REFUSED, SEND_THE_HEADER, "messages#allow-origin-missing", id="no-preflight"),
     ],
 )
 def test_a_refusal_by_this_package_without_a_reason(
@@ -1395,7 +1396,7 @@ def test_a_refusal_by_this_package_without_a_reason(
         return [body]
 
     error = failure(app, DATA, method)
-    assert (error.fix, error.docs) == (fix, f"docs/{docs}")
+    assert (error.fix, error.docs) == (fix, link(*docs.split("#")))
 
 
 def test_what_an_app_says_about_its_refusal_is_escaped_and_shortened() -> None:
@@ -1494,7 +1495,7 @@ def test_every_console_message_is_explained(step: Step) -> None:
     section = sections()[step.value]
     for engine, sentence in error.console.items():
         assert f"{engine}:\n\n    {sentence}\n" in section
-    assert error.docs == f"docs/messages.md#{step.value}"
+    assert error.docs == link("messages", step.value)
 
 
 def test_no_section_is_left_over() -> None:

@@ -378,7 +378,10 @@ def test_problems_of_policies_have_a_line_each() -> None:
     first, *problems, advice = invoke(app, "routes").stderr.splitlines()
     assert first == "Error: 2 problems with a CORS policy:"
     assert [problem[:10] for problem in problems] == ["- view 'x'", "- view 'y'"]
-    assert advice == "docs/problems.md explains each by the word in brackets."
+    assert (
+        advice
+        == "https://flask-preflight.readthedocs.io/en/stable/problems.html explains each by the word in brackets."
+    )
 
 
 def test_a_factory_whose_policy_is_not_valid() -> None:
@@ -393,7 +396,10 @@ def test_a_factory_whose_policy_is_not_valid() -> None:
     first, problem, advice = results[0].stderr.splitlines()
     assert first == "Error: 1 problem with a CORS policy:"
     assert problem.endswith("[origin-trailing-slash]")
-    assert advice == "docs/problems.md explains each by the word in brackets."
+    assert (
+        advice
+        == "https://flask-preflight.readthedocs.io/en/stable/problems.html explains each by the word in brackets."
+    )
     assert "origin-trailing-slash" in results[1].stdout
 
 
@@ -431,7 +437,13 @@ def test_a_path_without_a_policy(path: str, text: str) -> None:
 
 
 def finding_at(where: str) -> Finding:
-    return Finding("a-b", "warning", where, "100 % wrong:\nsee, there", "docs/problems.md#a-b")
+    return Finding(
+        "a-b",
+        "warning",
+        where,
+        "100 % wrong:\nsee, there",
+        "https://flask-preflight.readthedocs.io/en/stable/problems.html#a-b",
+    )
 
 
 # where, its properties in an annotation, what is said before the message, and its location in SARIF

@@ -22,6 +22,7 @@ PACKAGE = Path(flask_preflight.__file__).parent
 # file: (what it imports of ours, and of others beside the standard library). Each imports only files above it.
 LAYERS = {
     # the protocol
+    "documentation": ("", ""),
     "fetch": ("", ""),
     "hosts": ("", "idna"),
     "problems": ("", ""),
@@ -58,7 +59,7 @@ LAYERS = {
     "browser/live": ("browser/text browser/arguments browser/urls browser/transport browser/http1", "werkzeug"),
     "browser/referrer": ("fetch browser/urls", "werkzeug"),
     "browser/records": ("fetch browser/text browser/arguments browser/urls browser/sites browser/referrer", "werkzeug"),
-    "browser/messages": ("fetch browser/text browser/urls browser/records", "werkzeug"),
+    "browser/messages": ("documentation fetch browser/text browser/urls browser/records", "werkzeug"),
     "browser/checks": ("fetch browser/urls browser/sites browser/records browser/messages", "werkzeug"),
     "browser/cache": ("fetch browser/urls browser/records", ""),
     "browser/vary": ("fetch browser/text browser/records", "werkzeug"),
@@ -86,7 +87,7 @@ LAYERS = {
         "commands/samples",
         "flask werkzeug",
     ),
-    "commands/app": ("problems journal commands/output commands/targets", "click flask"),
+    "commands/app": ("documentation problems journal commands/output commands/targets", "click flask"),
     "commands/access": ("fetch browser/__init__ commands/targets", ""),
     "commands/lock": ("fetch origin policy engine commands/output commands/targets commands/app commands/access", ""),
     "commands/routes": (
@@ -99,7 +100,7 @@ LAYERS = {
         "click",
     ),
     "commands/verify": (
-        "fetch problems origin policy engine explain commands/output commands/reports commands/samples "
+        "documentation fetch problems origin policy engine explain commands/output commands/reports commands/samples "
         "commands/near_misses commands/targets commands/app",
         "click flask",
     ),
@@ -107,7 +108,7 @@ LAYERS = {
         "fetch origin commands/output commands/reports commands/app commands/lock commands/routes",
         "click",
     ),
-    "commands/live/sections": ("browser/__init__ browser/text commands/output", ""),
+    "commands/live/sections": ("documentation browser/__init__ browser/text commands/output", ""),
     "commands/live/__init__": ("", ""),
     "commands/live/asking": (
         "fetch engine explain browser/records browser/text browser/transport browser/urls browser/__init__ "
@@ -153,7 +154,7 @@ LAYERS = {
     "__main__": ("commands/__init__ commands/app", "click"),
     "pytest_plugin": ("browser/__init__", "pytest"),
     # The public names, each imported when it is used.
-    "__init__": ("problems policy engine journal wsgi paths marks extension", ""),
+    "__init__": ("documentation problems policy engine journal wsgi paths marks extension", ""),
 }
 
 # Type checkers bring them along; no run-time dependency does.

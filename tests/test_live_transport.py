@@ -387,7 +387,7 @@ why       No response: nobody listens at {origin}.
 change    Start the server there. Check scheme, host and port.
 Firefox   Cross-Origin Request Blocked: The Same Origin Policy disallows reading the remote resource at \
 {origin}/data. (Reason: CORS request did not succeed). Status code: (null).
-docs      docs/messages.md#no-response
+docs      https://flask-preflight.readthedocs.io/en/stable/messages.html#no-response
 standard  https://fetch.spec.whatwg.org/#concept-network-error"""
     )
 
@@ -408,14 +408,14 @@ received  403
           This CORS preflight is refused.
 why       The answer (status 403) has no Access-Control-Allow-Origin.
 change    flask-preflight has refused this preflight. The reason can be the origin, the method or a header. \
-The server's log says which (docs/logs.md). So does flask preflight explain, or the same test with Browser(app).
+The server's log says which. So does flask preflight explain, or the same test with Browser(app).
 Chromium  Access to fetch at '{url}' from origin 'https://frontend.com' has been blocked by CORS policy: Response to \
 preflight request doesn't pass access control check: No 'Access-Control-Allow-Origin' header is present on the \
 requested resource.
 Firefox   Cross-Origin Request Blocked: The Same Origin Policy disallows reading the remote resource at {url}. \
 (Reason: CORS header ‘Access-Control-Allow-Origin’ missing). Status code: 403.
 WebKit    Preflight response is not successful. Status code: 403
-docs      docs/refusals.md#where-to-look
+docs      https://flask-preflight.readthedocs.io/en/stable/refusals.html#where-to-look
 standard  https://fetch.spec.whatwg.org/#cors-check"""
     )
 

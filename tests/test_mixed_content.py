@@ -111,7 +111,7 @@ Chromium  Mixed Content: The page at 'https://frontend.com/' was loaded over HTT
 Firefox   Blocked loading mixed active content “http://backend.com/data/”
 WebKit    [blocked] The page at https://frontend.com/ requested insecure content from http://backend.com/data/. This \
 content was blocked and must be served over HTTPS.
-docs      docs/messages.md#mixed-content
+docs      https://flask-preflight.readthedocs.io/en/stable/messages.html#mixed-content
 standard  https://fetch.spec.whatwg.org/#concept-main-fetch"""
     )
 

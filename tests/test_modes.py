@@ -175,7 +175,7 @@ protocols and ports must match.
 Firefox   Security Error: Content at https://frontend.com/ may not load data from https://backend.com/b.
 WebKit    Unsafe attempt to load URL https://backend.com/b from origin https://frontend.com. Domains, protocols and \
 ports must match.
-docs      docs/messages.md#same-origin-mode
+docs      https://flask-preflight.readthedocs.io/en/stable/messages.html#same-origin-mode
 standard  https://fetch.spec.whatwg.org/#concept-main-fetch"""
     )
 

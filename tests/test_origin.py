@@ -429,7 +429,7 @@ def test_an_item_that_holds_several_origins_is_split_in_the_hint(text: str, valu
 
 
 PART_OF_LABEL = (
-    "write a pattern such as 'https://*.example.com', or a function (docs/front-ends.md); a '*' stands for whole labels"
+    "write a pattern such as 'https://*.example.com', or a function; a '*' stands for whole labels"
     " between two dots, not for some letters of one"
 )
 

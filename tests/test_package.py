@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from importlib.metadata import metadata
+from pathlib import Path
 
 import pytest
+from test_links import anchors
 
 import flask_preflight
 from flask_preflight import extension
+from flask_preflight.documentation import SITE, link
 
 
 def test_the_public_names() -> None:
@@ -59,3 +64,38 @@ except ImportError as error:
 def test_without_flask_the_rest_can_be_imported() -> None:
     result = subprocess.run([sys.executable, "-c", WITHOUT_FLASK], check=True, capture_output=True, text=True)
     assert result.stdout == "flask\n"
+
+
+# ---------------------------------------------------------------------------------------
+# Where messages send their reader
+# ---------------------------------------------------------------------------------------
+
+ROOT = Path(__file__).parent.parent
+LINK = re.compile(r"""\blink\(\s*f?["']([a-z/-]+)["'](?:, ["']([a-z-]+)["'])?""")
+
+
+def test_the_metadata_says_where_the_documentation_is() -> None:
+    urls = metadata("flask-preflight").get_all("Project-URL")
+    assert urls is not None
+    assert f"Documentation, {SITE}" in urls
+
+
+def test_every_page_that_a_message_names_exists() -> None:
+    sources = [path.read_text(encoding="utf-8") for path in (ROOT / "flask_preflight").rglob("*.py")]
+    found = {match.groups() for source in sources for match in LINK.finditer(source)}
+    assert {page for page, _ in found} >= {"messages", "refusals", "problems", "commands/verify"}
+    for page, section in found:
+        texts = [path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob(f"{page}*.md")]
+        assert texts, page
+        assert section is None or section in anchors(texts[0]), (page, section)
+
+
+@pytest.mark.parametrize(
+    ("page", "section", "url"),
+    [
+        ("refusals", "method-not-allowed", f"{SITE}refusals.html#method-not-allowed"),
+        ("coming-from/nginx", "", f"{SITE}coming-from/nginx.html"),
+    ],
+)
+def test_a_link(page: str, section: str, url: str) -> None:
+    assert link(page, section) == url

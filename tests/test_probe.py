@@ -439,7 +439,7 @@ def test_json(refusing: str) -> None:
         "level": "error",
         "where": refusing,
         "message": MISSING,
-        "help": "docs/messages.md#allow-origin-missing",
+        "help": "https://flask-preflight.readthedocs.io/en/stable/messages.html#allow-origin-missing",
     }
     time = found["sections"][1]["text"]
     assert re.fullmatch("200 in [0-9]+ ms", time)

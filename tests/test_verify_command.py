@@ -21,6 +21,7 @@ from flask_preflight.commands.near_misses import hints_of, near_misses
 from flask_preflight.commands.output import Finding
 from flask_preflight.commands.targets import target_of
 from flask_preflight.commands.verify import Verified, problem_findings, text_of, verify
+from flask_preflight.documentation import link
 
 pytestmark = pytest.mark.slow
 
@@ -277,7 +278,7 @@ def test_problems_are_findings() -> None:
     with pytest.raises(PolicyError) as raised:
         target_of(app, "the app")
     (finding,) = problem_findings(raised.value)
-    assert (finding.level, finding.help) == ("error", f"docs/problems.md#{finding.id}")
+    assert (finding.level, finding.help) == ("error", link("problems", finding.id))
     assert HERE.name in finding.where
     assert finding.id not in finding.message
 

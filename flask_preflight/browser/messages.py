@@ -11,6 +11,7 @@ from typing import Final, NamedTuple, NoReturn
 from werkzeug.datastructures import Headers
 
 from .. import fetch as words
+from ..documentation import link
 from .records import Exchange, Request
 from .text import MOST_CHARACTERS, shown
 from .urls import parse_location, parse_url
@@ -96,12 +97,12 @@ class CORSError(Exception):
 
     @property
     def docs(self) -> str:
-        """The section of this package's documentation."""
+        """The URL of the section of this package's documentation."""
         if reason := _REASON.match(self.exchange.refusal):
-            return f"docs/refusals.md#{reason[1]}"
+            return link("refusals", reason[1])
         if _is_unexplained(self.exchange):
-            return "docs/refusals.md#where-to-look"
-        return f"docs/messages.md#{self.step.value}"
+            return link("refusals", "where-to-look")
+        return link("messages", self.step.value)
 
     def __str__(self) -> str:
         return "\n".join(_report(self))
@@ -427,7 +428,7 @@ _UNEXPLAINED = b"This CORS preflight is refused."
 
 _ASK_THE_SERVER = (
     "flask-preflight has refused this preflight. The reason can be the origin, the method or a header. "
-    "The server's log says which (docs/logs.md). So does flask preflight explain, or the same test with Browser(app)."
+    "The server's log says which. So does flask preflight explain, or the same test with Browser(app)."
 )
 
 

@@ -16,6 +16,7 @@ from flask.cli import ScriptInfo
 from flask_preflight import journal
 from flask_preflight.commands.output import STDOUT_KEY, CannotRun, explaining
 from flask_preflight.commands.targets import Target, load, target_of
+from flask_preflight.documentation import link
 from flask_preflight.problems import PolicyError
 
 Arguments = ParamSpec("Arguments")
@@ -33,7 +34,7 @@ def find_target(ctx: click.Context) -> Target:
         return make_target(ctx)
     except PolicyError as error:
         first, *problems = str(error).splitlines()
-        raise CannotRun(first, [*problems, "docs/problems.md explains each by the word in brackets."]) from error
+        raise CannotRun(first, [*problems, f"{link('problems')} explains each by the word in brackets."]) from error
 
 
 def make_target(ctx: click.Context) -> Target:

@@ -34,6 +34,7 @@ from flask_preflight.commands.targets import (
     make_environ,
     preflight_environ,
 )
+from flask_preflight.documentation import link
 from flask_preflight.engine import RequestFacts
 from flask_preflight.explain import describe_error
 from flask_preflight.fetch import ALLOW_ORIGIN
@@ -290,7 +291,7 @@ def _risk_findings(routes: Iterable[Route], *, debug: bool) -> Iterator[Finding]
 
 
 def _page(id_: str) -> str:
-    return f"docs/commands/verify.md#{id_}"
+    return link("commands/verify", id_)
 
 
 def _where(route: Route, field: str) -> str:
@@ -351,9 +352,7 @@ def problem_findings(error: PolicyError) -> list[Finding]:
 def _problem_finding(problem: Problem) -> Finding:
     _, at, place = problem.where.rpartition(" at ")
     text = str(problem._replace(where="")).removesuffix(f" [{problem.id}]")  # the finding has it
-    return Finding(
-        problem.id, "error", relative(place) if at else problem.where, text, f"docs/problems.md#{problem.id}"
-    )
+    return Finding(problem.id, "error", relative(place) if at else problem.where, text, link("problems", problem.id))
 
 
 # ---------------------------------------------------------------------------------------

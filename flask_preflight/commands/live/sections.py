@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 from flask_preflight.browser import CORSError
 from flask_preflight.browser.text import shown
 from flask_preflight.commands.output import Finding, Level
+from flask_preflight.documentation import link
 
-PAGE: Final = "docs/commands/probe.md"
+PAGE: Final = "commands/probe"
 
 FINDINGS: Final[dict[str, str]] = {
     "airplay-receiver": (
@@ -78,7 +79,7 @@ class Section(NamedTuple):
 def finding(id_: str, where: str, level: Level = "error", **details: str) -> Finding:
     """The finding *id_* of `FINDINGS`. What a server sent is in *details*."""
     safe = {name: shown(value, 1000) for name, value in details.items()}
-    return Finding(id_, level, where, FINDINGS[id_].format_map(safe), f"{PAGE}#{id_}")
+    return Finding(id_, level, where, FINDINGS[id_].format_map(safe), link(PAGE, id_))
 
 
 def finding_of(error: CORSError, *, was_sent: bool = True) -> Finding:
