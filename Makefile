@@ -10,7 +10,7 @@ parallel := --numprocesses auto --dist loadfile
 apt := [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends
 
-.PHONY: demo docs test test-all lint bench bench-server bench-edges browsers edges nginx wrk clean
+.PHONY: demo docs test test-all lint dist bench bench-server bench-edges browsers edges nginx wrk clean
 
 demo: .venv/package
 	@exec $(bin)/python docs/examples/demo.py $(ARGS)
@@ -38,6 +38,13 @@ lint: .venv/test .venv/lint
 docs: .venv/docs
 	$(bin)/sphinx-build -q -W --keep-going -n -E -a docs build/docs
 	@echo "Open build/docs/index.html"
+
+# What is published. All times in the wheel are that of the last commit, so the same commit makes the same wheel.
+dist: .venv/dist
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(bin)/python -m build --quiet
+	$(bin)/twine check --strict dist/*
+	$(bin)/check-wheel-contents dist/*.whl
 
 # Takes about a quarter of an hour on an idle machine, most of it for a million requests. Fails if a figure is missed. Writes the tables into docs/performance.md.
 bench: .venv/bench
@@ -80,7 +87,7 @@ browsers:
 	$(bin)/pip install -qq -e .
 	@touch $@
 
-.venv/bench .venv/docs .venv/lint .venv/test: .venv/%: .venv/package
+.venv/bench .venv/dist .venv/docs .venv/lint .venv/test: .venv/%: .venv/package
 	$(bin)/pip install -qq --group $*
 	@touch $@
 

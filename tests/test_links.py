@@ -8,9 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from flask_preflight.documentation import SITE
+
 ROOT = Path(__file__).parent.parent
 PAGES = [
-    *(page for page in (ROOT / "README.md", ROOT / ".github" / "SECURITY.md") if page.exists()),  # not all in an sdist
+    *(
+        page
+        for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / ".github" / "SECURITY.md")
+        if page.exists()
+    ),  # not all in an sdist
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
@@ -21,10 +27,13 @@ ANCHOR = re.compile(r'^<a id="(.+)"></a>$', re.MULTILINE)
 
 
 def links(text: str) -> Iterator[str]:
-    """Yield what a page links to within the project."""
+    """Yield what a page links to within the project. README.md is also shown elsewhere, so it links to the site."""
     for match in LINK.finditer(FENCED.sub("", text)):
-        if not re.match(r"[a-z]+:", match[1]):
-            yield match[1]
+        link = match[1]
+        if link.startswith(SITE):
+            yield f"{ROOT}/docs/{link.removeprefix(SITE).replace('.html', '.md')}"
+        elif not re.match(r"[a-z]+:", link):
+            yield link
 
 
 def anchors(text: str) -> set[str]:
