@@ -14,7 +14,7 @@ from sessions import ROOT, run, steps_of
 pytestmark = pytest.mark.slow
 
 PAGES = [ROOT / "docs" / f"{name}.md" for name in ("commands/routes", "commands/explain", "commands/verify")]
-PAGES += [ROOT / "docs" / f"{name}.md" for name in ("commands/diff", "code-review", "edge")]
+PAGES += [ROOT / "docs" / f"{name}.md" for name in ("commands/diff", "code-review", "edge", "policy-or-server")]
 PAGES += sorted({*(ROOT / "docs" / "edges").glob("*.md")} - {ROOT / "docs" / "edges" / "others.md"})  # it runs none
 BLOCK = re.compile(r"(?<=^```text\n)\$ .*?(?=^```$)", re.MULTILINE | re.DOTALL)
 

@@ -99,6 +99,7 @@ def search(chromium: Chrome, site: Path, query: str) -> list[str]:
         ("logging", "logs.html"),
         ("metrics", "metrics.html"),
         ("Prometheus", "metrics.html#prometheus"),
+        ("policy or server", "policy-or-server.html"),
         ("flask-cors", "coming-from/flask-cors.html"),
     ],
 )
