@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from flask import Flask
@@ -117,7 +118,7 @@ def _rows_of_rule(target: FlaskTarget, rule: Rule, ending: str, prefix: str, beh
     # What the rule takes from those behind it
     if reason or any(_share_method(rule, other) for other in others):
         yield Row(f"{wide}{QUERY} {methods}", None, name, reason or ANOTHER_PATH)
-    if more := _methods_behind(rule, others):
+    if more := _methods_behind(target, rule, others):
         yield Row(f"{wide}{QUERY} (?:{'|'.join(map(quote, more))})", None, name, ANOTHER_PATH)
 
 
@@ -125,12 +126,16 @@ def _share_method(rule: Rule, other: Rule) -> bool:
     return rule.methods is None or other.methods is None or bool(rule.methods & other.methods - {"OPTIONS"})
 
 
-def _methods_behind(rule: Rule, others: Iterable[Rule]) -> list[str]:
+def _methods_behind(target: FlaskTarget, rule: Rule, others: Iterable[Rule]) -> list[str]:
     """The methods with which URLs of *rule* reach *others* that share another method with it.
 
-    There, those rules grant less than at their other URLs.
+    There, those rules grant less than at their other URLs. Nearly all rules share OPTIONS, which few answers name.
     """
-    sharing = [other for other in others if other._parts != rule._parts and _share_method(rule, other)]
+    sharing = [
+        other
+        for other in others
+        if other._parts != rule._parts and (_share_method(rule, other) or _names_options(target, other))
+    ]
     return sorted(set[str]().union(*(other.methods or ANY for other in sharing)) - (rule.methods or ANY))
 
 
@@ -167,6 +172,12 @@ def _grants_of(target: FlaskTarget, rule: Rule) -> list[tuple[Grant, list[str]]]
     if not found:
         raise CannotExport(reason)
     return found
+
+
+def _names_options(target: FlaskTarget, rule: Rule) -> bool:
+    with suppress(CannotExport):
+        return any("OPTIONS" in grant.methods for grant, _ in _grants_of(target, rule))
+    return False
 
 
 def _policy_of(target: FlaskTarget, rule: Rule, method: str) -> Policy:
