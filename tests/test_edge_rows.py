@@ -328,6 +328,28 @@ def test_an_odd_shop(target: str, is_granted: bool) -> None:
     assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid")
 
 
+@pytest.mark.parametrize("named", [["PATCH"], ["PATCH", "OPTIONS"], ["PATCH", "PUT", "OPTIONS"]], ids=" ".join)
+@pytest.mark.parametrize("wide", ["/<path:p>", "/<p>", "/<p>/", "/<path:p>/"])
+@pytest.mark.parametrize("narrow", ["/inner", "/inner/", "/<int:p>", "/<any(inner, x):p>/"])
+def test_a_method_of_all_urls_is_named_only_where_the_app_names_it(wide: str, narrow: str, named: list[str]) -> None:
+    app = Flask("shared", static_folder=None)
+    Preflight(app, allow_origins=[PAGE])
+
+    def patch(p: object) -> str:
+        return ""
+
+    app.add_url_rule(wide, "wide", cors_route(allow_methods=named)(patch), methods=["PATCH"])
+    app.add_url_rule(narrow, "narrow", cors_route(allow_origins=[ADMIN])(lambda **_: ""), methods=["DELETE"])
+    rows, granted = rows_of_app(FlaskTarget(app)), 0
+    for path, slash, method in itertools.product(("/inner", "/7", "/x"), ("", "/"), ("PATCH", "DELETE", "OPTIONS")):
+        for origin in (PAGE, ADMIN):
+            asked = Asked("OPTIONS", f"{path}{slash}", origin, method, "")
+            answer = answer_of(rows, asked)
+            granted += answer is not None
+            assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid"), asked
+    assert granted > 0
+
+
 def test_hosts_are_no_business_of_rows() -> None:
     app = Flask("hosts", host_matching=True, static_folder=None)
     Preflight(app, allow_origins=[PAGE])
