@@ -144,12 +144,26 @@ ANY: Final = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PU
 
 def _may_meet(one: Rule, two: Rule) -> bool:
     """Whether some path may match both rules."""
+    first, second = (rule.rule.partition("<")[0].rstrip("/") for rule in (one, two))
+    if not (first.startswith(second) or second.startswith(first)):
+        return False
     if not all(it.part_isolating for rule in (one, two) for it in rule._converters.values()):
         return True
     pieces, others = (rule.rule.rstrip("/").split("/") for rule in (one, two))
     return len(pieces) == len(others) and all(
-        piece == other or "<" in piece or "<" in other for piece, other in zip(pieces, others, strict=True)
+        _may_be(piece, one, other) and _may_be(other, two, piece) for piece, other in zip(pieces, others, strict=True)
     )
+
+
+def _may_be(piece: str, rule: Rule, other: str) -> bool:
+    """Whether a *piece* of a rule may be the text *other*, unless that has a converter, too."""
+    if "<" in other:
+        return True
+    parts = (
+        f"(?:{rule._converters[part['name']].regex})" if part["name"] else re.escape(part["text"])
+        for part in _PART.finditer(piece)
+    )
+    return re.fullmatch("".join(parts), other) is not None
 
 
 def _grants_of(target: FlaskTarget, rule: Rule) -> list[tuple[Grant, list[str]]]:
@@ -181,9 +195,13 @@ def _names_options(target: FlaskTarget, rule: Rule) -> bool:
 
 
 def _policy_of(target: FlaskTarget, rule: Rule, method: str) -> Policy:
+    def found(url: str, method: str) -> Rule | None:
+        return target.table.match_preflight(preflight_environ(url, method)).rule
+
     def leads_there(url: str) -> bool:
-        match = target.table.match_preflight(preflight_environ(url, method))
-        return match.rule is rule
+        """Also with its other methods: where another path has one of them, the answer names fewer."""
+        others = (found(url, each) for each in sorted(rule.methods or ()))
+        return found(url, method) is rule and all(other is None or other._parts == rule._parts for other in others)
 
     url = sample_url(rule, target.flask, target.base_url, leads_there)
     if not url:
