@@ -44,7 +44,7 @@ VALUES: Kinds = {
 DOMAINS: Kinds = {
     "": (
         *("", "c{n}.site{g}.co.uk", ".c{n}.site{g}.co.uk", "..c{n}.site{g}.co.uk", "c{n}.site{g}.co.uk."),
-        *('"c{n}.site{g}.co.uk"', "site{g}.com", "co.uk", "com", "127.0.0.1", "localhost"),
+        *('"c{n}.site{g}.co.uk"', "c{n}.site{g}.com", "co.uk", "com", "127.0.0.1", "localhost"),
     ),
     "cookie-domain-case": ("C{N}.SITE{G}.CO.UK",),
     "cookie-utf-8": ("\xc3\xa9.com",),

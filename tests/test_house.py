@@ -297,6 +297,7 @@ def top_level() -> set[str]:
 def test_top_level_holds_nothing_unexpected() -> None:
     assert {name for name in top_level() if not name.startswith(".")} == {
         "CHANGELOG.md",
+        "CONTRIBUTING.md",
         "LICENSE",
         "MANIFEST.in",
         "Makefile",

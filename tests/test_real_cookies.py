@@ -122,7 +122,7 @@ def test_random_cookies(session: Session, server: CookieServer, seed: int, capsy
         model = run_in_model(server, case, lax_by_default=session.engine is not FIREFOX)
         if comparable(logs[case.number], avoided) != comparable(model, avoided):
             different.append(f"{case}\n  model  {model}\n  {session.engine} {logs[case.number]}")
-    assert different == []
+    assert not different, "\n".join(different)
 
 
 # ---------------------------------------------------------------------------------------

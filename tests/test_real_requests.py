@@ -245,7 +245,7 @@ def test_random_requests(
         model, _ = run_in_model(server, case)
         if ended[case.number] != model:
             different.append(f"{case}\n  model  {model}\n  {session.engine} {ended[case.number]}")
-    assert different == []
+    assert not different, "\n".join(different)
 
 
 # ---------------------------------------------------------------------------------------
