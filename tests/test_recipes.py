@@ -442,8 +442,8 @@ def behind_nginx(app: WSGIApplication, location: str, folder: Path) -> Iterator[
 @pytest.mark.parametrize("has_recipe", [True, False])
 @pytest.mark.parametrize("name", ["report.csv", "missing.csv"])
 def test_a_file_that_nginx_sends_has_the_headers_of_the_app(has_recipe: bool, name: str, tmp_path: Path) -> None:
-    app = run(IMPORTS + read_program("recipes/files.md", "Files that nginx sends"))["reports"]
-    location = code_below("recipes/files.md", "Files that nginx sends", "nginx").replace("/srv/files", str(tmp_path))
+    app = run(IMPORTS + read_program("recipes/files.md", "nginx: `X-Accel-Redirect`"))["reports"]
+    location = code_below("recipes/files.md", "nginx: `X-Accel-Redirect`", "nginx").replace("/srv/files", str(tmp_path))
     if not has_recipe:
         location = re.sub(r" +add_header .*\n", "", location)
     (tmp_path / "report.csv").write_text("a,b\n", encoding="utf-8")
