@@ -17,7 +17,9 @@ import click
 import flask_cors
 import pytest
 import yaml
+from a2wsgi import ASGIMiddleware, WSGIMiddleware
 from apig_wsgi import make_lambda_handler
+from asgiref.wsgi import WsgiToAsgi
 from doc_programs import ROOT, blocks, parts, read_program
 from flask import Flask, request, session
 from flask.sessions import SecureCookieSessionInterface
@@ -87,6 +89,11 @@ def checked_app() -> Flask:
 )
 def test_which_origins_the_check_lets_in(origin: str | None, status: int, checked_app: Flask) -> None:
     assert send(checked_app, "POST", "/orders", origin=origin).status == status
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_the_check_leaves_reading_to_the_policy(method: str, checked_app: Flask) -> None:
+    assert send(checked_app, method, "/me", origin=STRANGER).status == 200
 
 
 def test_the_settings_for_frames_mark_the_cookie_as_partitioned() -> None:
@@ -505,6 +512,17 @@ def test_a_prefix_before_and_after_the_extension(is_inside: bool) -> None:
     assert preflight(app, "PUT", "/api/data") == granted("OPTIONS, PUT")
     assert preflight(app, "PUT", "/api/data", origin=STRANGER) == REFUSED
     assert send(app, "PUT", "/api/data") == (200, readable(), "/api")
+
+
+@pytest.mark.parametrize("to_asgi", [WsgiToAsgi, WSGIMiddleware])
+def test_a_whole_flask_app_on_an_asgi_server(to_asgi: Callable[[WSGIApplication], Any]) -> None:
+    app = Flask(__name__)
+    Preflight(app, allow_origins=[PAGE])
+    app.add_url_rule("/data", view_func=lambda: request.get_json(), endpoint="data", methods=["PUT"])
+    and_back: Any = ASGIMiddleware(to_asgi(app))  # it has its own type for environs
+    page = Browser(and_back, origin=PAGE)
+    assert page.fetch(f"{API}/data", "PUT", json=[1]).json == [1]
+    assert page.fetch(f"{API}/missing").status == 404
 
 
 def test_the_dangers_of_method_override() -> None:
