@@ -8,7 +8,7 @@ var Scorer = {
     const query = new URLSearchParams(location.search).get("q") ?? "";
     const isCalledSo = title.toLowerCase().includes(query.trim().toLowerCase());
     const first = { refusals: 3, messages: 2, start: 1 };
-    const last = /^(coming-from|changelog|contributing|design|performance)/;
+    const last = /^(coming-from|changelog|contributing|design|glossary|performance)/;
     return score + (isCalledSo ? 10 : 0) + (first[page] ?? 0) - (last.test(page) ? 4 : 0);
   },
   objNameMatch: 11,
