@@ -126,3 +126,38 @@ def search(chromium: Chrome, site: Path, query: str) -> list[str]:
 )
 def test_the_search_leads_to_the_page_that_helps(query: str, best: str, site: Path, chromium: Chrome) -> None:
     assert search(chromium, site, query)[0] == best
+
+
+# What beginners ask, and the pages of which one is wanted first
+QUESTIONS = {
+    "blocked by CORS policy": "refusals messages",
+    "what is a preflight": "questions what-happens glossary",
+    "how do I allow all origins": "questions policy",
+    "works in Postman but not in the browser": "questions",
+    "cors error only in production": "questions logs",
+    "localhost:3000 blocked": "refusals messages start",
+    "Request header field authorization is not allowed": "messages refusals",
+    "OPTIONS returns 405": "questions policy-or-server",
+    "cookies are not sent": "questions recipes/sessions",
+    "websocket origin": "questions recipes/sockets",
+    "how do I test CORS": "questions testing",
+    "preflight cache max_age": "questions policy",
+    "413 upload cors error": "questions recipes/files",
+    "allow subdomains": "questions policy",
+    "origin null": "questions refusals",
+    "capacitor app": "questions policy",
+    "nginx preflight": "questions edges/nginx coming-from/nginx",
+    "csrf": "recipes/sessions",
+    "different policy for one route": "questions flask",
+    "preflight 401 login": "questions recipes/sessions",
+    "read a response header in JavaScript": "questions policy",
+    "how do I turn it off for a view": "questions flask",
+    "502 CORS": "questions wsgi",
+    "redirect http https": "questions messages",
+}
+
+
+@pytest.mark.parametrize("query", QUESTIONS)
+def test_the_search_answers_what_beginners_ask(query: str, site: Path, chromium: Chrome) -> None:
+    first = search(chromium, site, query)[0]
+    assert first.partition(".html")[0] in QUESTIONS[query].split()
