@@ -192,6 +192,18 @@ def test_every_file_has_its_layer() -> None:
     assert files == set(LAYERS)
 
 
+def test_the_table_in_the_docs_names_each_file_below_what_it_imports() -> None:
+    section = (ROOT / "docs" / "design.md").read_text(encoding="utf-8").split("\n## The files\n")[1].split("\n## ")[0]
+    named: list[str] = []
+    for row in re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE):
+        first, *others = re.findall(r"`([^`]+)`", row)  # one row may name several files of a folder
+        named += [first, *(f"{first.rpartition('/')[0]}/{name}" for name in others)]
+    assert {file for file in LAYERS if not file.endswith("__init__")} <= set(named) <= set(LAYERS)
+    for file in named:
+        ours = {name for name in LAYERS[file][0].split() if name in named}
+        assert ours <= set(named[: named.index(file)]), file
+
+
 @pytest.mark.parametrize("file", LAYERS)
 def test_each_file_imports_what_the_table_says_and_only_layers_above(file: str) -> None:
     package = ".".join(["flask_preflight", *file.split("/")[:-1]])
