@@ -8,7 +8,7 @@ The files, in reading order. Each builds on those above it::
     marks, routes, door                     Flask: from a request to its view's policy
     config, state, layer, extension         Flask: Preflight
 
-:mod:`flask_preflight.browser` plays the other side of the protocol, for tests.
+:mod:`flask_preflight.browser` is the browser's side of the protocol, for tests.
 """
 
 from importlib import import_module
@@ -60,7 +60,7 @@ _MODULES = {
     "wsgi": {"PreflightMiddleware"},
 }
 
-# What other packages call it: ours, and the page that tells more
+# The names that other packages have, ours, and the page with the details
 _ELSEWHERE = {
     "CORS": ("Preflight", "flask-cors"),
     "cross_origin": ("cors_route", "flask-cors"),
@@ -68,7 +68,7 @@ _ELSEWHERE = {
     "CorsMiddleware": ("PreflightMiddleware", "django-cors-headers"),
 }
 
-if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
+if not TYPE_CHECKING:  # otherwise type checkers would accept every misspelled name
 
     def __getattr__(name):
         for module, names in _MODULES.items():

@@ -1,6 +1,6 @@
 """Calls that cannot work, and what to write instead.
 
-Python's own ``TypeError`` names a parameter, but not what was meant. All messages here show a whole call to copy.
+Python's own ``TypeError`` does not say what to write. All messages here show a whole call to copy.
 """
 
 from __future__ import annotations
@@ -81,14 +81,15 @@ def _advise(name: object) -> str:
 
 
 def advise_without_field(name: str) -> str | None:
-    """What to write instead of *name*, which stands for no field, if that is known."""
+    """What to write instead of *name*, which is not a field, if that is known."""
     return _NOT_FIELDS.get(name.lower())
 
 
 def write_fields(value: object, others: Mapping[str, object] | None = None) -> str:
-    """What *value* says, as keyword arguments of a policy, and *others*.
+    """*value* and *others* as keyword arguments of a policy, to show in a message.
 
-    *value* may be a policy, a dictionary of fields, origins in any form, or a callable. If nothing is said, an example.
+    *value* may be a policy, a dictionary of fields, origins in any form, or a callable. An empty *value* gives an
+    example.
     """
     written = {**_read_fields(value), **(others or {})} or {"allow_origins": ["https://example.com"]}
     return ", ".join(f"{name}={show(list(each) if is_list(each) else each)}" for name, each in written.items())
@@ -125,7 +126,7 @@ def takes_fields(call: str) -> Callable[[Function], Function]:
     """Decorate a function that takes the fields of a policy as keywords.
 
     Other values than its own parameters, or a policy in place of fields, are a ``TypeError`` that shows *call*, such as
-    ``"Preflight(app, {})"``, with the fields in it. If *function* takes no keywords, neither does it take fields.
+    ``"Preflight(app, {})"``, with the fields in it. If *function* takes no keywords, it takes no fields either.
     """
 
     def decorate(function: Function) -> Function:

@@ -26,11 +26,10 @@ from flask_preflight.spelling import (
     split_values,
 )
 
-# Longer than every method in use (https://www.iana.org/assignments/http-methods). Longer ones are refused by their
-# length.
+# No method in use is longer (https://www.iana.org/assignments/http-methods). Longer ones are refused.
 MAX_METHOD_LENGTH: Final = 64
 
-# Browsers limit what they remember: one day in Firefox, less in others. More is a wrong unit or a misunderstanding.
+# Browsers cache for one day at most (Firefox), others for less. A larger number is probably in a wrong unit.
 _MAX_MAX_AGE: Final = 86400
 
 Report: TypeAlias = Callable[[Flaw], None]
@@ -49,7 +48,7 @@ def reporter(problems: list[Problem], field: str) -> Report:
 
 
 def is_star(value: object) -> bool:
-    """Whether *value* is the string ``"*"``. An object of the user's own may claim to equal it, so the type counts."""
+    """Whether *value* is the string ``"*"``. The type is checked, because an object can compare equal to it."""
     return isinstance(value, str) and str.__eq__(value, fetch.WILDCARD)
 
 
@@ -142,7 +141,7 @@ def _flaw_of_item(item: object, items: Items) -> Flaw | None:
 
 
 def _read_pattern(regex: re.Pattern[Any]) -> str:
-    """A pattern that says the same as *regex*, or an example of one."""
+    """A pattern for the same origins as *regex*, or an example of one."""
     text = regex.pattern if isinstance(regex.pattern, str) else ""
     return correct_origins([text])[0] if is_allowed_origin(correct_origins([text])[0]) else "https://*.example.com"
 
@@ -204,7 +203,7 @@ def can_be_called(function: object, *arguments: object) -> bool:
 
 
 def _is_async(function: object) -> bool:
-    """Whether *function* returns a coroutine, as far as that can be told without a call."""
+    """Whether *function* returns a coroutine, as far as that is known without a call."""
     while isinstance(function, partial):
         function = function.func
     method = getattr(function, "__call__", None)  # noqa: B004 - the method itself is needed
@@ -223,7 +222,7 @@ class _Names(NamedTuple):
     example: tuple[str, ...]
     fold: Callable[[str], str]
     separators: re.Pattern[str] = re.compile(r"[,;]|(?<=\w)\|(?=\w)")
-    star_has_company: bool = False  # '*' never covers Authorization, so the two may stand together
+    star_has_company: bool = False  # '*' does not cover Authorization, so both may be in one list
 
     @property
     def items(self) -> Items:
@@ -261,7 +260,7 @@ class _Names(NamedTuple):
 # White space and quotes
 _AROUND_NAMES: Final = " \t\r\n'\"`\u2018\u2019\u201c\u201d"
 
-# Names by the grammar of the standard, but nobody calls a method or a header so
+# Valid names by the grammar of the standard, but surely a mistake
 _ANY_NAME: Final = frozenset({"all", "any"})
 _NO_NAME: Final = "none"
 
@@ -311,7 +310,7 @@ def _check_method(method: str) -> Flaw | None:
     if fetch.is_forbidden_method(method):
         return make_flaw(method, "method-forbidden")
     upper = method.upper()
-    # "patch" is the classic: browsers convert the other methods to upper case, but not this one
+    # "patch" is a common mistake: browsers convert the other methods to upper case, but not this one
     if method != upper and (fetch.normalize_method(method) == upper or upper == "PATCH"):
         return make_flaw(method, "method-case", repr(upper))
     return None
@@ -416,7 +415,7 @@ def _read_bool(value: object, report: Report) -> object:
 
 
 def _find_bool(word: object) -> bool | None:
-    """What *word*, which is not a ``bool``, says as one."""
+    """The ``bool`` that *word* means, such as ``"yes"``."""
     if not isinstance(word, str | int | None):
         return None
     return {
@@ -455,7 +454,7 @@ READERS: Final[dict[str, Callable[[object, Report], object]]] = {
 
 
 def check_together(values: Mapping[str, Any], problems: list[Problem]) -> None:
-    """Report what the fields in *values*, which have been read, must not say together."""
+    """Report combinations of the fields in *values* that are not allowed. The fields have been read already."""
     report = reporter(problems, "allow_origins")
     allowed, with_credentials = values["allow_origins"], values["allow_credentials"] is True
     origins = allowed if isinstance(allowed, Origins) else Origins(())

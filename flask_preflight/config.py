@@ -17,7 +17,7 @@ from flask_preflight.problems import Flaw, Problem, make_flaw
 
 PREFIX: Final = "PREFLIGHT_"
 
-# What Flask makes of FLASK_PREFLIGHT=..., and of variables such as FLASK_PREFLIGHT__ALLOW_ORIGINS
+# The key that Flask makes of FLASK_PREFLIGHT=..., and of variables such as FLASK_PREFLIGHT__ALLOW_ORIGINS
 _WHOLE: Final = "PREFLIGHT"
 
 _KEYS: Final = {f"{PREFIX}{field.upper()}": field for field in READERS}
@@ -43,7 +43,7 @@ def read_config(config: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem
 
 
 def in_config(problem: Problem, config: Mapping[str, Any], arguments: Container[str] = ()) -> Problem:
-    """*problem*, which a value of *config* has, with its key and with what to write there.
+    """*problem* of a value in *config*, with the key of the value and with what to write there.
 
     *arguments* are the fields that are set in a call, so that the configuration has no influence on them.
     """
@@ -93,7 +93,7 @@ def unread_variables(config: Mapping[str, Any]) -> list[str]:
 def split_variables(config: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """The variables ``FLASK_PREFLIGHT_*`` of the environment that are in *config*, and those that are not.
 
-    Those were read by no ``from_prefixed_env()``. Each comes with its field, or ``""`` if it has none.
+    No ``from_prefixed_env()`` has read the latter. Each comes with its field, or ``""`` if it has none.
     """
     read: dict[str, str] = {}
     unread: dict[str, str] = {}

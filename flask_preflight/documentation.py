@@ -1,4 +1,4 @@
-"""Where messages send their reader: URLs of the documentation."""
+"""URLs of the documentation, for messages."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""What reaches Flask through middleware that stands between the extension and Flask.
+"""The request that Flask gets from middleware between the extension and Flask.
 
-Such middleware may change host, scheme, mount or path, so only the environ at Flask's door says which view a request
-reaches. Where there is such middleware, two public methods of the app are hooked:
+Such middleware may change host, scheme, mount or path, so only the environ that Flask gets (at its door) says which
+view a request reaches. Where there is such middleware, two public methods of the app are hooked:
 
 - ``full_dispatch_request`` notes the request that Flask dispatches, so that its response gets the policy of its view.
-- ``request_context`` gives a preflight a stand-in context, and ``full_dispatch_request`` then an empty response: the
-  route
-  is matched and noted, but no session is opened, and no signal, hook or teardown function runs.
+- ``request_context`` gives a preflight a stand-in context, and ``full_dispatch_request`` then an empty response. The
+  route is matched and noted, but no session is opened, and no signal, hook or teardown function runs.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _standing: ContextVar[Visit | None] = ContextVar("flask_preflight.standing", def
 
 
 class Visit:
-    """One request on its way to Flask's door, and what has been noted there."""
+    """One request on its way to Flask, and what was noted when Flask got it."""
 
     def __init__(self, table: PolicyTable, *, is_preflight: bool) -> None:
         self.table = table
@@ -69,7 +68,7 @@ def _find_visit(app: Flask, environ: WSGIEnvironment) -> Visit | None:
 
 
 def is_underway(app: Flask) -> bool:
-    """Whether a request of *app* is on its way to the door, so that a new one is made of it by middleware inside."""
+    """Whether a request of *app* is on its way to Flask. Then middleware inside has made a new request of it."""
     visit = _current_visit.get()
     return visit is not None and visit.table.app is app and not visit.has_arrived
 
@@ -114,7 +113,7 @@ def watch(app: Flask) -> None:
             return stand_in(visit, environ)
         context: Any = request_context(environ)
         if _VISIT in environ and not visit.is_preflight:
-            visit.request = context.request  # in case that Flask fails before it dispatches
+            visit.request = context.request  # if Flask fails before it dispatches
         return context
 
     def stand_in(visit: Visit, environ: WSGIEnvironment) -> Any:
@@ -169,7 +168,7 @@ def send_preflight(
 ) -> Iterable[bytes] | None:
     """Send a preflight through *app* to Flask's door, where the visit is noted.
 
-    The inner response is read no further than ``start_response``, then closed and discarded. If an exempt view answers,
+    The inner response is read until ``start_response``, then closed and discarded. If an exempt view answers,
     its response is returned instead, whole.
     """
     start = _HeldStart(visit, start_response)

@@ -1,7 +1,7 @@
 """The server's half of the CORS protocol: ``negotiate(policy, facts) -> Decision``.
 
-Pure: no WSGI, no Flask, no clock, no I/O. Everything that a server must decide is decided here and nowhere else, in the
-order of the Fetch standard: https://fetch.spec.whatwg.org/#http-cors-protocol
+A pure function: no WSGI, no Flask, no clock, no I/O. Every decision of the server is made here, in the order of the
+Fetch standard: https://fetch.spec.whatwg.org/#http-cors-protocol
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ VARY_PREFLIGHT: Final = (fetch.VARY, f"{fetch.ORIGIN}, {fetch.REQUEST_METHOD}, {
 
 
 class RequestFacts(NamedTuple):
-    """What a request says about itself. ``None`` means that a header is absent, ``""`` that it is empty.
+    """The parts of a request that count. ``None`` means that a header is absent, ``""`` that it is empty.
 
     *environ* is passed to a callable ``allow_origins``, and not read otherwise.
     """
@@ -44,7 +44,7 @@ class RequestFacts(NamedTuple):
 
 
 class Outcome(Enum):
-    """What becomes of a request."""
+    """The result of a decision."""
 
     NOT_CORS = "not-cors"
     ACTUAL_ALLOWED = "actual-allowed"
@@ -70,7 +70,7 @@ class Reason(Enum):
     HEADERS_TOO_LONG = "headers-too-long"
     HEADERS_MALFORMED = "headers-malformed"
     HEADERS_NOT_ALLOWED = "headers-not-allowed"
-    CREDENTIALS_NOT_ALLOWED = "credentials-not-allowed"  # told of a request that the policy allows without its cookies
+    CREDENTIALS_NOT_ALLOWED = "credentials-not-allowed"  # for a request that the policy allows, but not its cookies
 
 
 class Decision(NamedTuple):
@@ -113,7 +113,7 @@ def _decide_actual(policy: Policy, facts: RequestFacts) -> Decision:
 
 
 def _without_origin(policy: Policy) -> HeaderList:
-    """What needs no ``Origin``: the constant answer of a public policy, which caches may share."""
+    """The headers without an ``Origin``. Those of a public policy are constant, so caches may share them."""
     return _grant_reading(policy, fetch.WILDCARD) if policy.allows_any_origin else (VARY,)
 
 
@@ -162,7 +162,7 @@ def refuse_preflight(reason: Reason, passed: HeaderList = (), error: Exception |
 
 
 def refuse(facts: RequestFacts, reason: Reason, error: Exception | None = None) -> Decision:
-    """The refusal of a request, for a *reason* that the policy does not know of."""
+    """The refusal of a request, for a *reason* that is not in the policy."""
     if facts.is_preflight:
         return refuse_preflight(reason, error=error)
     return Decision(Outcome.ACTUAL_REFUSED, headers=(VARY,), reason=reason, error=error)
@@ -191,7 +191,7 @@ def _check_origin(policy: Policy, facts: RequestFacts) -> tuple[Reason | None, E
     try:
         if policy.ask_about_origin(origin, facts.environ):
             return None, None
-    except Exception as error:  # noqa: BLE001 - a callable may raise anything, and must not grant by it
+    except Exception as error:  # noqa: BLE001 - a callable may raise anything, and that must not grant
         return Reason.ORIGIN_CHECK_FAILED, error
     if origin == fetch.NULL_ORIGIN:
         return Reason.ORIGIN_NULL, None
@@ -238,7 +238,7 @@ def _refuse_headers(policy: Policy, requested_headers: str, passed: HeaderList) 
     names = fetch.split_list(requested_headers)
     if fetch.WILDCARD in names or not fetch.are_tokens(names):
         return refuse_preflight(Reason.HEADERS_MALFORMED, passed)
-    # each name is a step of its own: the console then names one that did not pass
+    # each name is checked alone: the console then names one that did not pass
     allowed = tuple(filter(policy.allows_header, names))
     return refuse_preflight(Reason.HEADERS_NOT_ALLOWED, passed + _list(fetch.ALLOW_HEADERS, allowed))
 

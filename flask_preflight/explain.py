@@ -1,7 +1,7 @@
 """A refusal in words, for debug answers, logs and tests.
 
-Nothing is decided here: :attr:`Decision.reason` says what failed, and this file says it in a sentence, with what to
-write instead. What a client sent is shortened and escaped.
+Nothing is decided here. :attr:`Decision.reason` says what failed. This file makes a sentence of it, with what to write
+instead. What a client sent is shortened and escaped.
 """
 
 from __future__ import annotations
@@ -98,7 +98,8 @@ def debug_header(reason: Reason, sentence: str) -> tuple[str, str]:
 
 
 def debug_answer(facts: RequestFacts, decision: Decision, sentence: str) -> tuple[int, HeaderList, str]:
-    """Status, headers and text of the answer to a refused preflight that lets the browser's console name the step.
+    """The answer to a refused preflight in debug mode: status, headers and text. The console then names the failed
+    step.
 
     A browser reports the first step that fails, so it must see the steps that passed. The preflight fails all the same:
     by the missing method or header, and for safelisted methods, which browsers do not look for
@@ -164,9 +165,9 @@ def _differences(sent: Origin, text: str) -> list[str]:
 
 
 class _Refusal(NamedTuple):
-    """A refusal under *policy*, as it was written.
+    """A refusal under *policy*, which is the policy as the user wrote it.
 
-    *routed_methods* is what it was narrowed to by the routes, if *is_narrowed*; their methods are in upper case.
+    If *is_narrowed*, *routed_methods* are the methods that the URL has routes for, in upper case.
     """
 
     policy: Policy
@@ -187,7 +188,7 @@ class _Refusal(NamedTuple):
     def advise_adding(self, aim: str, field: str, added: list[str], listed: Iterable[object] = ()) -> str:
         """What to write, after the words *aim*, to have *added* beside what is *listed*.
 
-        Only what is added is checked, and a long list is not written again: a stranger decides how often this is asked.
+        Only what is added is checked, and a long list is left out, because any client can cause many explanations.
         """
         values = [*islice(listed, _MOST_REPEATED + 1), *added]
         if len(values) <= _MOST_REPEATED + len(added) and len(ascii(values)) <= _LONGEST_SHOWN:

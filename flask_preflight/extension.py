@@ -27,7 +27,7 @@ class Preflight:
     """CORS for Flask apps: preflights are answered before anything of the app runs, by the policy of the view.
 
     The app-wide policy comes, field by field, from `init_app`'s arguments, the constructor's, the app's configuration
-    (``PREFLIGHT_ALLOW_ORIGINS`` and so on), and the defaults of `Policy`. One object serves many apps::
+    (``PREFLIGHT_ALLOW_ORIGINS``, ...), and the defaults of `Policy`. One object serves many apps::
 
         preflight = Preflight(allow_origins=["https://frontend.com"])
         preflight.init_app(app)
@@ -73,7 +73,7 @@ class Preflight:
             state.journal.log_once(logging.WARNING, ("unread-variable", name), text)
 
     def verify(self, app: Flask) -> None:
-        """Check the policies of all views, as the first request does. Worth a line in every app's tests.
+        """Check the policies of all views, as the first request does. Call it in your tests.
 
         :raises PolicyError: with all problems of all views; each names the view, its file and line.
         """
@@ -108,7 +108,7 @@ class Preflight:
 
 
 def _note_call(name: str, changes: PolicyChanges) -> Call:
-    """A call of the user's."""
+    """Note where the user's code called."""
     frame = outer_frame()
     return Call(f"{name} at {frame.f_code.co_filename}:{frame.f_lineno}", changes)
 

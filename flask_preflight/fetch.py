@@ -1,8 +1,8 @@
 """The words of the Fetch standard: names, token grammar, safelists, forbidden lists.
 
-Data and grammar only, no decisions; each item stands under the section that defines it.
-The server's side (:mod:`~flask_preflight.engine`) and the browser's side
-(:mod:`~flask_preflight.browser`) share this file and :mod:`~flask_preflight.hosts`, and nothing else.
+Data and grammar only, no decisions. Above each item is the link to its section of the standard. The server's side
+(:mod:`~flask_preflight.engine`) and the browser's side (:mod:`~flask_preflight.browser`) share this file and
+:mod:`~flask_preflight.hosts`, and nothing else.
 """
 
 from __future__ import annotations

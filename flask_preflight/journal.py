@@ -1,7 +1,7 @@
-"""What is told about decisions, for both edges: the log ``flask_preflight``, signals, and the list for tests.
+"""How decisions are reported, under WSGI and Flask: the log ``flask_preflight``, signals, and the list for tests.
 
-Two rules: nothing here changes an answer, and nothing that a stranger sends adds lines to the log. So receivers and
-handlers that raise are caught, and outside debug mode a cause is logged at most once a minute.
+Two rules: nothing here changes an answer, and no client can fill the log. So exceptions of receivers and handlers are
+caught, and outside debug mode a cause is logged at most once a minute.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _MOST_CHAINED: Final = 10  # exceptions in one traceback; a chain may be a ring
 
 
 def tells_refusals(environ: dict[str, Any]) -> bool:
-    """Whether a refusal is told, apart from debug mode and signals. If not, its reason need not be worked out."""
+    """Whether a test or the log needs the reason of a refusal. (Debug mode and signals are not considered.)"""
     return REFUSALS in environ or logger.isEnabledFor(logging.INFO)
 
 
@@ -82,7 +82,7 @@ def counts_as_refusal(facts: RequestFacts) -> bool:
 
 
 def carries_lost_cookies(policy: Policy, environ: dict[str, Any]) -> bool:
-    """Whether a browser would block the response though its origin is allowed, because cookies are not.
+    """Whether the browser will block the response because of its cookies, although the origin is allowed.
 
     https://fetch.spec.whatwg.org/#concept-cors-check
     """
@@ -91,7 +91,7 @@ def carries_lost_cookies(policy: Policy, environ: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class Told:
-    """What is told about one decision. *rule* is what the policy belongs to, *explain* gives the sentence."""
+    """The report of one decision. *rule* is the route or path of the policy, *explain* gives the sentence."""
 
     policy: Policy
     facts: RequestFacts
@@ -152,7 +152,7 @@ class RateLimit:
 
 
 class Journal:
-    """What one layer tells. *sender* is the app that signals are sent for."""
+    """The log and the signals of one layer. *sender* is the app that signals are sent for."""
 
     def __init__(self, sender: object) -> None:
         self._sender = sender
@@ -205,11 +205,11 @@ class Journal:
     ) -> None:
         """Log a text unless its cause was logged within the last minute. A handler that raises changes nothing.
 
-        Only then is the text made: an explanation may take long, and a stranger decides how often it is asked for.
+        The text is made after that check, because an explanation takes time, and any client can cause many refusals.
         """
         if not logger.isEnabledFor(level):
             return
-        with suppress(Exception):  # nowhere is left to report it
+        with suppress(Exception):  # there is no other place to report it
             admitted = self._limit.admit(cause) if is_limited else (0, 0)
             if admitted is None:
                 return
@@ -245,7 +245,7 @@ logger.addFilter(_OwnTraceback())
 def _format_traceback(error: BaseException) -> str:
     """The traceback of *error*, after those of what it was raised from.
 
-    What an exception says is escaped and shortened, because it may be what a stranger has sent.
+    The text of an exception is escaped and shortened, because it may contain what a client sent.
     """
     parts: list[str] = []
     chained: BaseException | None = error

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from werkzeug.routing import Rule
 
 
-# Where a URL has no route for the method, the app-wide policy says nothing about the views that it does have.
+# If a URL has no route for the method, the app-wide policy decides. The views of the URL may have other policies.
 _HIDDEN_BY_ROUTE: Final = {Reason.METHOD_NOT_ALLOWED, Reason.ORIGIN_NOT_ALLOWED}
 
 
@@ -68,12 +68,12 @@ class FlaskLayer(CorsLayer):
                 self._log_escape(environ, error)
             raise
         finally:
-            environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
+            environ.pop(ACTIVE_LAYER, None)  # another app that gets this environ next is not inside
             if token is not None:
                 door.Visit.leave(token)
 
     def _log_escape(self, environ: WSGIEnvironment, error: Exception) -> None:
-        """Log that an exception leaves the app. Closing a websocket, or ending an iterator, is none."""
+        """Log that an exception leaves the app, except one that closes a websocket or ends an iterator."""
         is_websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket" or "HTTP_SEC_WEBSOCKET_KEY" in environ
         if is_websocket or isinstance(error, StopIteration | StopAsyncIteration):
             return
@@ -141,11 +141,11 @@ class FlaskLayer(CorsLayer):
         try:
             with self._app_context(facts):
                 return super().negotiate(policy, facts)
-        except Exception as error:  # noqa: BLE001 - what teardown functions raise must not grant
+        except Exception as error:  # noqa: BLE001 - an exception of a teardown function must not grant
             return refuse(facts, Reason.ORIGIN_CHECK_FAILED, error)
 
     def _app_context(self, facts: RequestFacts) -> AbstractContextManager[object]:
-        """A new context for preflights, and where the context of the request is gone."""
+        """A new app context for preflights, and if the request's context has ended."""
         is_own = has_app_context() and current_app._get_current_object() is self._flask  # type: ignore[attr-defined]
         return nullcontext() if is_own and not facts.is_preflight else self._flask.app_context()
 
@@ -175,7 +175,7 @@ class FlaskLayer(CorsLayer):
 
 
 class _Exchange:
-    """One actual request on its way through the layer, and its response.
+    """One actual request, and its response.
 
     *rule*, *reason* and *error* are what is known of its route, as in `RouteMatch`.
     """
@@ -185,7 +185,7 @@ class _Exchange:
     error: Exception | None = None
 
     def __init__(self, layer: FlaskLayer, table: PolicyTable, environ: WSGIEnvironment) -> None:
-        self.origin: str | None = environ.get("HTTP_ORIGIN")  # whatever the app makes of the environ
+        self.origin: str | None = environ.get("HTTP_ORIGIN")  # read now, because the app may change the environ
         self.visit = door.Visit(table, is_preflight=False) if layer.has_inner_middleware else None
         self._layer = layer
         self._table = table
@@ -195,7 +195,7 @@ class _Exchange:
             self._around = door.current_request()
 
     def request(self) -> Request | None:
-        """The request that Flask has made of this exchange, if it was reached."""
+        """The request object that Flask has made, if the request has reached Flask."""
         if self.visit is not None and self.visit.request is not None:
             return self.visit.request
         request = door.current_request()

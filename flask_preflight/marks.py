@@ -1,9 +1,8 @@
-"""What views and blueprints say about CORS: `cors_route`, `cors_blueprint` and `cors_exempt` mark them, and wrap
-nothing.
+"""Marks on views and blueprints: `cors_route`, `cors_blueprint` and `cors_exempt` set an attribute, and wrap nothing.
 
 A mark is an attribute, so :func:`functools.wraps` copies it together with a function's other attributes, and the order
-of decorators does not matter. A mark reaches the object that was passed and nothing else.
-:mod:`~flask_preflight.routes` reads the marks anew for each request.
+of decorators does not matter. A mark is only on the object that was passed. :mod:`~flask_preflight.routes` reads the
+marks for each request.
 """
 
 from __future__ import annotations
@@ -45,8 +44,8 @@ _MOST_WRAPPERS: Final = 100
 class Mark:
     """Changes to the inherited policy. ``None`` means that CORS is left to the view itself.
 
-    *module* is the module that the decorator stands in, *written_at* is its file and line. *is_reached* is whether a
-    rule of some app has led to the mark.
+    *module* is the module in which the decorator is written, *written_at* is its file and line. *is_reached* is whether
+    a rule of some app has led to the mark.
     """
 
     def __init__(self, changes: PolicyChanges | None, decorator: str) -> None:
@@ -78,13 +77,13 @@ class Mark:
         return place_of_view(target, "GET") if isinstance(target, FunctionType | type) else self.written_at
 
 
-# They go with the marked objects.
+# They are freed with the marked objects.
 _all_marks: Final[weakref.WeakValueDictionary[int, Mark]] = weakref.WeakValueDictionary()
 
 
 def unreached_marks(modules: set[str]) -> list[Mark]:
     """The marks made in *modules* that no rule of any app has led to."""
-    gc.collect()  # a view that is gone has no rule
+    gc.collect()  # a view that was freed has no rule
     return [mark for mark in list(_all_marks.values()) if not mark.is_reached and mark.module in modules]
 
 
@@ -154,7 +153,7 @@ def cors_route(view: Any = None, /, **changes: Unpack[PolicyChanges]) -> Any:
         `cors_exempt` too.
 
     .. versionchanged:: 0.2.0
-        Values are checked where the decorator stands. A bound method is not marked itself, but the returned copy.
+        Values are checked when the decorator is called. A bound method is not marked itself, but the returned copy.
     """
     mark = Mark(_check(changes, "cors_route"), "cors_route")
     return _mark_view(view, mark) if view is not None else lambda view: _mark_view(view, mark)
@@ -306,7 +305,7 @@ class ViewMarks:
 
 
 def _unwrapped(view: object) -> list[object]:
-    """*view*, what it wraps, and so on. A chain that leads back into itself ends there."""
+    """*view*, what it wraps, and so on. A cycle ends the chain."""
     functions: list[object] = []
     while view is not None and len(functions) < _MOST_WRAPPERS and not any(view is known for known in functions):
         functions.append(view)
@@ -316,7 +315,7 @@ def _unwrapped(view: object) -> list[object]:
     return functions
 
 
-# The attributes of functions that lead to others
+# The attributes by which functions refer to others
 _WRAPPERS: Final = frozenset({"__wrapped__", "view_class"})
 
 _WITH_ATTRIBUTES: Final = (FunctionType, MethodType, type, partial)

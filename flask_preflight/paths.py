@@ -15,7 +15,7 @@ from flask_preflight.problems import show
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# What one server or app decodes, joins or resolves and another does not; see CVE-2020-25032 and similar ones
+# Some servers and apps decode, join or resolve these, and others do not; see CVE-2020-25032 and similar ones
 _AMBIGUOUS: Final = ("//", "/./", "/../", "\\", "%2e", "%2f", "%5c")
 
 
@@ -90,7 +90,7 @@ def _is_ambiguous(path: str) -> bool:
     return any(part in closed for part in _AMBIGUOUS)
 
 
-# What other libraries read as a pattern: globs, regular expressions, and Flask's converters
+# Patterns of other libraries: globs, regular expressions, and Flask's converters
 _PATTERN = re.compile(r"[^/]*[*<^].*")
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")

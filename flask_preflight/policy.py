@@ -48,15 +48,15 @@ class PolicyChanges(TypedDict, total=False):
 class Policy:
     """Which origins may read a server's responses, and which requests a preflight may announce.
 
-    A policy never changes. Equal policies hash alike. Lists are kept sorted and without repetition, so the order and
-    the kind of the iterable do not matter. Callables count by identity. Nothing is allowed by default.
+    A policy never changes. Equal policies have the same hash. Lists are kept sorted and without repetition, so the
+    order and the kind of the iterable do not matter. Callables are compared by identity. Nothing is allowed by default.
 
     :param allow_origins: ``"*"``; an iterable of origins (``"https://example.com"``) and patterns
         (``"https://*.example.com"``, ``"http://localhost:*"``, ``"moz-extension://*"``, ``"safari-web-extension://*"``);
         or a callable ``allowed(origin: str, environ: dict) -> bool`` for origins that change while the server runs.
     :param allow_methods: methods, ``"*"``, or ``None``: under Flask the methods of the route, around other apps GET,
         HEAD and POST. ``GET`` covers ``HEAD``.
-    :param allow_headers: request headers beyond those that browsers send unasked, or ``"*"``, which does not cover
+    :param allow_headers: request headers beyond those that need no preflight, or ``"*"``, which does not cover
         ``Authorization``: write ``["*", "Authorization"]`` for that.
     :param expose_headers: response headers that scripts may read, or ``"*"``.
     :param allow_credentials: cookies, TLS client certificates, and HTTP authentication by the browser.
@@ -89,7 +89,7 @@ class Policy:
     responses: ClassVar[Any] = None
     broad: ClassVar[Policy | None] = None  # of a narrowed policy: the one that it comes from
 
-    if not TYPE_CHECKING:  # type checkers know the fields, and would take any name
+    if not TYPE_CHECKING:  # otherwise type checkers would accept any name
 
         def __new__(cls, *args, **fields):
             if args:
@@ -134,7 +134,8 @@ class Policy:
     def allows_origin(self, origin: str, environ: dict[str, Any] | None = None) -> bool:
         """Whether pages of *origin*, a value of that header, may read responses.
 
-        *environ* is passed to a callable. A callable that raises, or returns something else than a ``bool``, refuses.
+        *environ* is passed to a callable. If a callable raises, or returns something other than a ``bool``, the origin
+        is refused.
         """
         try:
             return self.ask_about_origin(origin, environ)
@@ -144,7 +145,7 @@ class Policy:
     def ask_about_origin(self, origin: str, environ: dict[str, Any] | None) -> bool:
         """As `allows_origin`, but exceptions of a callable propagate, and a result that is not a ``bool`` raises.
 
-        A callable is asked about well-formed origins only, and never about ``null``.
+        A callable gets only well-formed origins, and never ``null``.
         """
         allowed = self.allow_origins
         if isinstance(allowed, Origins):
@@ -206,7 +207,7 @@ class Policy:
 
     @lazy
     def derived(self) -> dict[Any, Any]:
-        """What other modules compute from this policy alone. It is freed with the policy, and a copy starts empty."""
+        """Values that other modules compute from this policy alone. A copy has none."""
         return {}
 
     def narrow(self, methods: Iterable[str]) -> Policy:

@@ -1,6 +1,6 @@
 """Everything that can be wrong with a policy, in one table, and :class:`PolicyError`, which reports it.
 
-``docs/problems.md`` explains each id at length; a test holds the two together.
+``docs/problems.md`` explains each id, and a test compares the two.
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ _TEXTS: Final[dict[str, tuple[str, str]]] = {
 
 PROBLEM_IDS: Final = frozenset(_TEXTS)
 
-# Longer values are cut: a message is read by a person.
+# Longer values are cut, because people read the message.
 _MOST_SHOWN: Final = 200
 
 

@@ -1,7 +1,7 @@
 """A policy's decisions in WSGI's form: whole answers to preflights, and headers for the app's responses.
 
-Both edges use the same two: the `Responses` of a policy, which are look-ups, and `decorate`, which adds headers to a
-response. A granted answer depends on the origin, and under ``*`` on the method and the header names. The origin is
+WSGI and Flask use the same two: the `Responses` of a policy, which are look-ups, and `decorate`, which adds headers to
+a response. A granted answer depends on the origin, and under ``*`` on the method and the header names. The origin is
 looked up first. The rest is kept in one `functools.lru_cache` for each policy, keyed by the exact method and header
 names. No origin and no refusal is stored.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _MOST_KEPT: Final = 64
 _LONGEST_KEY: Final = 256
 
-# So short a list of header names has not too many commas
+# A list of header names that is so short does not have too many commas
 _SHORT: Final = MAX_REQUEST_HEADERS_COUNT
 _TAB_OR_SPACE: Final = fetch.TAB_OR_SPACE
 
@@ -58,12 +58,12 @@ def _status_line(status: int) -> str:
         return f"{status} Success"
 
 
-# All refusals look the same, whatever the reason is. Only a debug answer tells it.
+# All refusals look the same, whatever the reason is. Only a debug answer shows it.
 REFUSAL: Final = make_answer(403, (VARY_PREFLIGHT,), "This CORS preflight is refused.\n")
 
 
 # ---------------------------------------------------------------------------------------
-# What a policy says, for policies that list their origins
+# The answers of policies that list their origins
 # ---------------------------------------------------------------------------------------
 
 # `negotiate` is asked about this origin, for headers that are the same for every allowed origin.
@@ -71,7 +71,7 @@ _ANY_ORIGIN: Final = "https://any-origin.invalid"
 
 
 class Responses:
-    """What is sent under one policy: look-ups, made once and kept with the policy.
+    """The answers under one policy: look-ups, made once and stored with the policy.
 
     *asks* is whether a callable decides about origins: then `grant` and `actual` do not apply. *status* is the status
     line of granted preflights. *others* is what is added to the response to a request without an origin, or of an
@@ -86,7 +86,7 @@ class Responses:
         self._allows_origin: Callable[[str], bool] = _allow_any
         if isinstance(origins, Origins):
             self._allows_origin = origins.match if origins.patterns else origins.listed.__contains__
-        # A twin of the policy is asked: if the cache referred to the policy itself, they would keep each other alive.
+        # The cache uses a copy of the policy. If it referred to the policy itself, neither would be freed.
         self._twin = twin = policy.twin(allow_origins=origins if self.is_public else Origins([_ANY_ORIGIN]))
         self._grant = lru_cache(maxsize=_MOST_KEPT)(partial(_grant, twin))
         self._methods = policy.methods
@@ -168,7 +168,7 @@ def decorate(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tupl
     """A new list of the app's *headers* with those of a decision.
 
     ``Access-Control-*`` is replaced, and so is every other header that is added, except ``Vary``, which is merged into
-    one line. What the app exposes itself stays exposed, if the origin is allowed.
+    one line. Headers that the app exposes stay exposed, if the origin is allowed.
     """
     decorated = [*headers]
     for header in decorated:

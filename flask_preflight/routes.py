@@ -1,9 +1,9 @@
 """From a request to the policy of the view that handles it, by Flask's own routing.
 
-No path is parsed here, and no result of routing is kept. A preflight is matched anew for the method that it announces,
-with the URL adapter that Flask makes for the request, so host matching, converters, redirects, mounts and
-``TRUSTED_HOSTS`` count as they do for the request itself. A response takes the rule that Flask matched. Policies belong
-to view functions as they are at that moment.
+No path is parsed here, and no result of routing is cached. Each preflight is matched for the method that it announces,
+with the URL adapter that Flask makes for the request. So host matching, converters, redirects, mounts and
+``TRUSTED_HOSTS`` count as they do for the request itself. A response has the policy of the rule that Flask matched.
+Policies belong to view functions as they are at that moment.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _WERKZEUG_REQUEST: Final = "werkzeug.request"
 
 
 class RouteMatch(NamedTuple):
-    """What a preflight is judged by: a *policy*, or ``None`` to leave it alone.
+    """What decides about a preflight: a *policy*, or ``None`` to leave it alone.
 
     *rule* is the rule that it belongs to. *reason* is why the route refuses under any policy. *error* is what was
     raised.
@@ -67,7 +67,7 @@ class _Found(NamedTuple):
 class PolicyTable:
     """The policies of an app's views, under one app-wide *policy*. It is replaced as a whole, never changed.
 
-    Merged policies are kept by the identity of the marks that they come from, weakly, so that they go with the views.
+    Merged policies are cached by the identity of their marks, with weak references, so they are freed with the views.
     """
 
     def __init__(self, app: Flask, policy: Policy, journal: Journal) -> None:
@@ -118,7 +118,7 @@ class PolicyTable:
         return ViewMarks(view, blueprints)
 
     def log_invalid(self, endpoint: str, error: PolicyError) -> None:
-        """Log that a view which was added late has a bad policy."""
+        """Log that a view that was added late has an invalid policy."""
         text = f"The policy of the view {endpoint!r} is not valid, so nothing is allowed there: {error}"
         self._journal.log_once(logging.ERROR, ("policy-invalid", endpoint), " ".join(text.split()))
 
@@ -144,7 +144,7 @@ class PolicyTable:
         self.allows_nothing = not any(policy is not None and policy.allow_origins for policy in policies)
 
     def note_reached_marks(self) -> None:
-        """Note on all marks that a rule leads to that it does."""
+        """Note on each mark that a rule leads to it."""
         for rule in self.app.url_map.iter_rules():
             marks = self._marks(rule.endpoint)
             for method in (rule.methods or _COMMON_METHODS) if marks.depends_on_method else ("GET",):
@@ -166,14 +166,14 @@ class PolicyTable:
     # -- preflights ---------------------------------------------------------------------------
 
     def match_preflight(self, environ: WSGIEnvironment) -> RouteMatch:
-        """What a preflight is judged by: the view that would handle the method that it announces."""
+        """What decides about a preflight: the view that would handle the method that it announces."""
         method: str = environ["HTTP_ACCESS_CONTROL_REQUEST_METHOD"]
         if flaw_of_method(method) is not None:  # refused under any policy
             return RouteMatch(self.app_wide)
         try:
             found = self._match(environ, method)
         except MethodNotAllowed as error:
-            # A converter may have raised it, with whatever it was given, such as the method itself.
+            # A converter may have raised it, with any methods, such as the requested one.
             methods = [name for name in error.valid_methods or () if _is_other_method(name, method)]
             return RouteMatch(self.app_wide.narrow(methods), reason=Reason.METHOD_NOT_ROUTED)
         except HTTPException:

@@ -1,6 +1,6 @@
-"""What is wrong with a misspelled origin, and what it was meant to be.
+"""What is wrong with a misspelled origin, and the right spelling.
 
-Only what the program says comes here, never a request.
+Only values of the program are read here, never those of a request.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def is_allowed_origin(text: str) -> bool:
 
 
 def is_page_scheme(scheme: str) -> bool:
-    """Whether pages can have *scheme*, one that an app has made up included."""
+    """Whether pages can have *scheme*, which may be the scheme of an app."""
     return scheme in _HTTP or (scheme not in DEFAULT_PORTS and _nearest_http(scheme) is None)
 
 

@@ -38,7 +38,7 @@ class Call(NamedTuple):
 
 
 class Warned(NamedTuple):
-    """What is probably a mistake. *place* is ``file:line``, or empty."""
+    """A probable mistake. *place* is ``file:line``, or empty."""
 
     id: str
     place: str
@@ -68,10 +68,10 @@ class _Version:
 
 
 class AppState:
-    """What the extension knows of one app; kept in ``app.extensions["preflight"]``.
+    """The extension's data of one app, in ``app.extensions["preflight"]``.
 
-    Changes are made by compare and swap: a change that comes second tries again from the newer version. So nothing here
-    waits, and a signal handler may interrupt anything.
+    Changes are made by compare and swap: of two changes at once, the second tries again from the newer version. So
+    nothing here waits, and a signal handler may interrupt everything.
     """
 
     def __init__(self, app: Flask, calls: tuple[Call, ...], debug: bool | None = None) -> None:
@@ -104,7 +104,7 @@ class AppState:
         return version.table
 
     def current_table(self) -> PolicyTable:
-        """The policies in force, or what they would be at a first request now."""
+        """The policies in force. Before the first request: those that it would get now."""
         version = self.version()
         return version.table if version.is_settled else self._make_version(version.reconfigured).table
 
@@ -256,7 +256,7 @@ _states: Final[WeakSet[AppState]] = WeakSet()
 
 
 def _note_reached_marks() -> None:
-    """Of all apps, because a module may hold the views of several."""
+    """For all apps, because a module may have views of several."""
     for state in list(_states):
         state.version().table.note_reached_marks()
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 PolicyFinder: TypeAlias = "Callable[[WSGIEnvironment], Policy | None]"
 
-# Here a layer tells the layers inside it that it acts on this request: (layer, what it knows of the request)
+# The layer that acts on this request, for the layers inside it: (layer, what it knows of the request)
 ACTIVE_LAYER: Final = "flask_preflight.active_layer"
 
 _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
@@ -58,7 +58,7 @@ def read_facts(environ: WSGIEnvironment) -> RequestFacts:
 
 
 class CorsLayer:
-    """What both edges share. Of two layers that act on one request, the outer one decides."""
+    """The layer around an app, for WSGI and Flask. Of two layers that act on one request, the outer one decides."""
 
     debug: bool  # whether refusals are explained to everyone
 
@@ -72,7 +72,7 @@ class CorsLayer:
     def answer(
         self, policy: Policy, environ: WSGIEnvironment, start_response: StartResponse, route: Any = None
     ) -> Iterable[bytes]:
-        """Answer a preflight under *policy*. *route* is what the edge knows of the request's route."""
+        """Answer a preflight under *policy*. *route* is what Flask knows of the request's route."""
         responses: Responses = policy.responses or responses_of(policy)
         if responses.asks:
             return respond(self.answer_in_full(policy, environ, route), start_response)
@@ -87,7 +87,7 @@ class CorsLayer:
         return respond(self.answer_in_full(policy, environ, route), start_response)
 
     def answer_in_full(self, policy: Policy, environ: WSGIEnvironment, route: Any) -> Answer:
-        """The answer to a preflight, negotiated and told to those who want to know."""
+        """The answer to a preflight, negotiated in full and reported."""
         facts = read_facts(environ)
         decision = self.decide(policy, facts, route)
         told = self._tell(policy, facts, decision, route)
@@ -98,7 +98,7 @@ class CorsLayer:
     def added_headers(
         self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any = None
     ) -> HeaderList:
-        """What to add to the response to an actual request of *origin*."""
+        """The headers to add to the response to an actual request of *origin*."""
         responses: Responses = policy.responses or responses_of(policy)
         if origin is None:
             return responses.others
@@ -112,7 +112,7 @@ class CorsLayer:
         return self.added_in_full(policy, environ, origin, route)
 
     def added_in_full(self, policy: Policy, environ: WSGIEnvironment, origin: str | None, route: Any) -> HeaderList:
-        """What to add to a response, negotiated and told to those who want to know."""
+        """The headers to add to a response, negotiated in full and reported."""
         facts = RequestFacts(environ.get("REQUEST_METHOD", ""), origin, environ=environ)
         decision = self.decide(policy, facts, route)
         is_allowed = decision.outcome is Outcome.ACTUAL_ALLOWED
@@ -134,7 +134,7 @@ class CorsLayer:
         return decision
 
     def negotiate(self, policy: Policy, facts: RequestFacts) -> Decision:
-        """Decide, where the edge has prepared what a callable needs."""
+        """Decide. Flask's layer overrides this, because a callable needs an app context."""
         return negotiate(policy, facts)
 
     def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
@@ -142,14 +142,15 @@ class CorsLayer:
         return ANY_PATH
 
     def _find_place(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
-        """As `place_of`, which asks the app's own objects. Whatever they raise must change no answer."""
+        """As `place_of`, which uses the app's own objects. An exception of theirs must not change an answer."""
         try:
             return self.place_of(environ, policy, route)
         except Exception:  # noqa: BLE001 - as above
             return ANY_PATH
 
     def _tell(self, policy: Policy, facts: RequestFacts, decision: Decision, route: Any) -> Told:
-        """Tell those who want to know. A refusal is explained at most once, and only if somebody reads it."""
+        """Report a decision. A refusal is explained at most once, and only if the log, a test or debug mode needs
+        it."""
         environ = facts.environ or {}
         told = Told(policy, facts, decision, debug=self.debug)
         if decision.reason is not None and (self.debug or journal.tells_refusals(environ)):
@@ -162,7 +163,7 @@ class CorsLayer:
     # -- stacking ---------------------------------------------------------------------------
 
     def acts_on(self, environ: WSGIEnvironment, known: Any) -> bool:
-        """Whether this layer, which is active for the request, does not leave it alone after all."""
+        """Whether this layer, which is active for the request, has a policy for it."""
         return True
 
     def defers_to_outer(self, environ: WSGIEnvironment) -> bool:
@@ -184,7 +185,7 @@ class CorsLayer:
 
 
 def _explain_safely(policy: Policy, facts: RequestFacts, decision: Decision, place: Place) -> str:
-    """As `explain`, which shows the app's own objects. Whatever they raise must change no answer."""
+    """As `explain`, which shows the app's own objects. An exception of theirs must not change an answer."""
     try:
         return explain(policy, facts, decision, place)
     except Exception as error:  # noqa: BLE001 - as above
@@ -277,7 +278,7 @@ class PreflightMiddleware(CorsLayer):
         try:
             return self.app(environ, decorating(start_response, added))
         finally:
-            environ.pop(ACTIVE_LAYER, None)  # an app that gets this environ next, as in a cascade, is not inside
+            environ.pop(ACTIVE_LAYER, None)  # another app that gets this environ next is not inside
 
     def place_of(self, environ: WSGIEnvironment, policy: Policy, route: Any) -> Place:
         key = self._policy.key_of(environ) if isinstance(self._policy, PathPolicies) else None
@@ -297,7 +298,7 @@ def _advise_policy(given: object) -> str:
 
 
 class _OnlyInFlask:
-    """An attribute that the app inside has, if it is a Flask app. To get it is an error that says what to write.
+    """An attribute of a Flask app that the middleware lacks. Reading it is an error that says what to write.
 
     A descriptor, because a method ``__getattr__`` would slow down every other attribute in Python 3.11.
     """
@@ -310,7 +311,7 @@ class _OnlyInFlask:
         raise AttributeError(f"{owner.__name__} is around the app, and lacks its {self._name!r}: under Flask {advice}")
 
 
-# What programs do with a Flask app, also after they have put middleware around it
+# Attributes that programs use of a Flask app, also after they have put middleware around it
 for _name in (
     *("route", "get", "post", "put", "patch", "delete", "add_url_rule", "register_blueprint", "register_extension"),
     *("before_request", "after_request", "teardown_request", "teardown_appcontext", "errorhandler"),

@@ -1,6 +1,6 @@
 """Arguments of the wrong kind. Each is a ``TypeError`` that says what to write instead.
 
-These are the forms that other clients take: a page's ``fetch()``, axios, and the test clients of Flask and Werkzeug.
+These are the arguments of other clients: a page's ``fetch()``, axios, and the test clients of Flask and Werkzeug.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ class PreflightCache:
     # https://fetch.spec.whatwg.org/#concept-cache-match
     def _match(self, key: _CacheKey, kind: str, value: str, now: float) -> _CacheEntry | None:
         origin, url, credentials = key
-        # As it is written, the standard lets * of an answer to a request with credentials allow everything to the next
-        # one. No engine does.
+        # By the text of the standard, * in an answer to a request with credentials allows everything to the next
+        # request. No engine does that.
         takes_wildcard = not credentials and value not in words.NON_WILDCARD_REQUEST_HEADERS
         values = [value, words.WILDCARD] if takes_wildcard else [value]
         for with_credentials in {True, credentials}:

@@ -1,4 +1,4 @@
-"""What a browser checks in a request and in its answer, and what it lets the script see of the answer."""
+"""What a browser checks in a request and in its answer, and which part of the answer the script sees."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def cors_check(request: Request, exchange: Exchange) -> None:
 
 
 def _origin_step(value: str) -> Step:
-    """The standard compares once; engines say more precisely what they saw, and so do we."""
+    """The standard has one comparison. The engines' messages distinguish more cases, and so does this."""
     if value == words.WILDCARD:
         return Step.ALLOW_ORIGIN_WILDCARD
     return Step.ALLOW_ORIGIN_MULTIPLE if "," in value else Step.ALLOW_ORIGIN_MISMATCH
@@ -80,8 +80,8 @@ def preflight_check(request: Request, exchange: Exchange) -> tuple[list[str], li
         block(Step.PREFLIGHT_STATUS, request, exchange)
     methods = _extract_or_block(words.ALLOW_METHODS, Step.ALLOW_METHODS_INVALID, request, exchange)
     if request.use_cors_preflight and words.ALLOW_METHODS not in exchange.response_headers:
-        # "This ensures that a CORS-preflight fetch that happened due to [the flag] is cached." As it is written, the
-        # standard also allows every other method. No engine does.
+        # "This ensures that a CORS-preflight fetch that happened due to [the flag] is cached." By its text, the
+        # standard also allows every other method. No engine does that.
         methods = [method for method in [request.method] if method in words.SAFELISTED_METHODS]
     names = _extract_or_block(words.ALLOW_HEADERS, Step.ALLOW_HEADERS_INVALID, request, exchange)
     _check_method(request, exchange, methods)

@@ -43,7 +43,7 @@ _PREFIXES: Final = ("__secure-", "__host-http-", "__host-", "__http-")
 
 
 def fits_prefix(cookie: SetCookie, *, host_only: bool) -> bool:
-    """Whether *cookie* is what the prefix of its name says. If it has no name, its value may not look like one."""
+    """Whether *cookie* meets the rules for the prefix of its name, or of its value if it has no name."""
     text = (cookie.name or cookie.value).lower()
     prefix = next((prefix for prefix in _PREFIXES if text.startswith(prefix)), "")
     is_for_host = host_only and cookie.path == "/"
@@ -53,7 +53,7 @@ def fits_prefix(cookie: SetCookie, *, host_only: bool) -> bool:
 
 @dataclass
 class Cookie:
-    """A stored cookie. Times are Unix times in seconds; *number* and *last_access* only say what was earlier."""
+    """A stored cookie. Times are Unix times in seconds; *number* and *last_access* are for comparison only."""
 
     name: str
     value: str
@@ -203,7 +203,7 @@ def _domain_attribute(received: SetCookie, host: str) -> str | None:
 
 # Section 5.7, steps 13 and 16: https://www.ietf.org/archive/id/draft-ietf-httpbis-cookie-alone-01.html
 def _is_left_alone(cookies: dict[_Key, Cookie], cookie: Cookie, url: URL) -> bool:
-    """Whether *url* may not set *cookie*, because it is not secure, and the cookie, or one that it would hide, is."""
+    """Whether *url* must not set *cookie*: it is not secure, and the cookie, or one that it would hide, is secure."""
     if _is_secure(url):
         return False
     return cookie.secure_only or any(

@@ -1,7 +1,7 @@
 """An HTTP/1.1 answer, read from a stream of bytes: https://httpwg.org/specs/rfc9112.html.
 
-``http.client`` does not read it, because that takes status 103 for the answer, a head that breaks off for a whole one,
-and what follows a malformed line for the body. The headers that get lost would look like a CORS failure.
+``http.client`` is not used. It takes status 103 for the answer, an incomplete head for a whole one, and the lines after
+a malformed line for the body. The lost headers would look like a CORS failure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .transport import MOST_BODY, MOST_HEAD, Answer, are_fields
 
 
 class BadAnswer(Exception):
-    """What came is no answer. The message says why, as the end of a sentence."""
+    """The server sent something that is no HTTP answer. The message says why, as the end of a sentence."""
 
 
 def read_answer(file: BinaryIO, method: str, *, may_switch: bool = False) -> Answer:

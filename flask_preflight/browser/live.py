@@ -33,12 +33,12 @@ class LiveTransport:
     """Sends a browser's requests to live servers: ``Browser(transport=LiveTransport("https://staging.example.com"))``.
 
     *origins*: the servers that may be asked, each as a serialized origin, such as ``"http://localhost:8000"``. A
-    request to another one is not sent, whether a script or a redirect leads there. *ca_file*: path of a PEM file with
+    request to another server is not sent, also after a redirect. *ca_file*: path of a PEM file with
     the certificates that are trusted instead of the system's. *connect_timeout*: seconds for the connection, with TLS.
     *timeout*: seconds for a whole request, from the connection to the last byte of the answer. Neither includes the
-    look-up of the name: how long that may take is the system's decision.
+    look-up of the name, for which the system has a limit.
 
-    Each request has a connection of its own. No proxy is used, and nothing is compressed. ``ValueError`` if an argument
+    Each request has a new connection. No proxy is used, and nothing is compressed. ``ValueError`` if an argument
     is wrong, ``TypeError`` if no origin is named. Browsers and threads may share it.
     """
 
@@ -158,7 +158,7 @@ def _left(until: float) -> float:
 
 
 class _TimedSocket(io.RawIOBase):
-    """A socket that works until a point in time, even if the other side sends or takes a byte now and then."""
+    """A socket with a deadline, which holds even if the other side sends or takes a byte now and then."""
 
     def __init__(self, connected: socket.socket, until: float) -> None:
         self._socket = connected

@@ -1,4 +1,4 @@
-"""Where a browser stops, and how that is put into words: ours, and those of the engines' consoles."""
+"""The check at which a browser stops, in our words and in those of the engines' consoles."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __tracebackhide__ = True
 
 
 class Step(Enum):
-    """Where a browser stops. The value is the section's anchor in ``docs/messages.md``."""
+    """The check at which a browser stops. The value is the section's anchor in ``docs/messages.md``."""
 
     NO_RESPONSE = "no-response"
     """No app or server for that origin, no connection, or an answer that is not HTTP or does not end in time."""
@@ -57,11 +57,11 @@ class Step(Enum):
     REDIRECT_LOCATION = "redirect-location"
     """The redirect's ``Location`` is no URL."""
     REDIRECT_SCHEME = "redirect-scheme"
-    """The redirect's goal is not ``http:`` or ``https:``."""
+    """The redirect's target is not ``http:`` or ``https:``."""
     REDIRECT_COUNT = "redirect-count"
     """More than twenty redirects."""
     REDIRECT_CREDENTIALS = "redirect-credentials"
-    """The redirect's goal has a user name or a password in its URL."""
+    """The redirect's target has a user name or a password in its URL."""
 
 
 class CORSError(Exception):
@@ -361,7 +361,7 @@ def block(step: Step, request: Request, exchange: Exchange, **facts: str) -> NoR
 
 
 def _difference(step: Step, value: str, origin: str, method: str) -> str:
-    """What is nearly right in *value*, as a sentence after a space; else nothing."""
+    """How *value* differs from the right one, as a sentence after a space; ``""`` if it is quite different."""
     if step is Step.ALLOW_METHODS:
         near = next((item for item in words.split_list(value) if item.upper() == method.upper()), None)
         return f" {near} is not {method}." if near else ""
@@ -423,7 +423,7 @@ def _sender(exchange: Exchange) -> str:
 # "<reason>; <sentence>"; each reason has a section in docs/refusals.md.
 _REASON = re.compile("([a-z-]{1,64});")
 
-# In production, a live server says no more than this.
+# In production, a live server sends only this.
 _UNEXPLAINED = b"This CORS preflight is refused."
 
 _ASK_THE_SERVER = (
@@ -584,7 +584,7 @@ _LONGEST_REFUSAL = 1000
 
 
 def _lines(headers: Headers, prefixes: tuple[str, ...]) -> list[str]:
-    """The headers that matter to CORS, for people."""
+    """The headers that matter to CORS, as text."""
     lines = [f"          {shown(name)}: {shown(value)}" for name, value in headers if name.lower().startswith(prefixes)]
     more = len(lines) - _MOST_LINES
     return lines if more <= 0 else [*lines[:_MOST_LINES], f"          and {more} more"]

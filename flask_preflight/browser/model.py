@@ -1,7 +1,7 @@
 """The browser: a page's ``fetch()``, by the Fetch standard, in the standard's order.
 
-It is read from top to bottom: :class:`Browser`, with the algorithms through which a request walks, each under its
-section's link; then what these algorithms do to the request.
+Read it from top to bottom: :class:`Browser` with the algorithms of the standard, each under the link to its section,
+and then how they change the request.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ __tracebackhide__ = True
 class Browser:
     """One browser with one page open, on *origin*; scripts of that page call :meth:`fetch`.
 
-    *app* is a WSGI app, which then answers for every origin, or a mapping of origins to apps; an origin
-    that is not in the mapping does not answer. *transport* is given instead of *app*: a :class:`LiveTransport` asks
-    live servers. *origin* is a serialized origin, or ``"null"`` for a
-    sandboxed frame. *page* is the page's URL, or its path: relative URLs start there, and ``Referer`` tells of it what
-    *referrer_policy* allows. *max_age_limit*: the most seconds that this browser keeps a preflight (Chromium 7200,
-    Firefox 86400, WebKit 600; ``None``: no limit). *lax_by_default*: take cookies without ``SameSite`` for
-    ``SameSite=Lax``, as RFC 6265bis and Chromium do, and Firefox does not. ``ValueError`` for an origin that no
-    browser would send, and for a page of another origin, ``TypeError`` for both or neither of *app* and *transport*.
+    *app* is a WSGI app, which then answers for every origin, or a mapping of origins to apps; an origin that is not in
+    the mapping does not answer. *transport* is given instead of *app*: a :class:`LiveTransport` asks live servers.
+    *origin* is a serialized origin, or ``"null"`` for a sandboxed frame. *page* is the page's URL, or its path:
+    relative URLs start there, and *referrer_policy* says which part of it is in ``Referer``. *max_age_limit*: the most
+    seconds that this browser caches a preflight (Chromium 7200, Firefox 86400, WebKit 600; ``None``: no limit).
+    *lax_by_default*: treat cookies without ``SameSite`` as ``SameSite=Lax``. RFC 6265bis and Chromium do this, and
+    Firefox does not. ``ValueError`` for an origin that no browser would send, and for a page of another origin,
+    ``TypeError`` for both or neither of *app* and *transport*.
 
     Warns with :class:`VaryWarning` if two answers of one URL allow different origins and ``Vary: Origin`` is missing.
 
-    Two pages that share a browser, cookies and all, are not modelled: build two.
+    A browser has one page. For a second page, make a second browser, which has other cookies.
     """
 
     def __init__(
@@ -99,14 +99,14 @@ class Browser:
     ) -> Response:
         """What ``fetch(url, {...})`` does in the page's script: https://fetch.spec.whatwg.org/#fetch-method.
 
-        *url* may be relative to the page. *credentials*: ``"omit"``, ``"same-origin"`` or ``"include"``.
-        Forbidden *headers* (``Cookie``, ``Origin``, ``Sec-...``) are dropped in silence, as browsers do. A
-        *body* of ``str`` goes as ``text/plain;charset=UTF-8``, one of ``bytes`` without type; *json* is
-        serialized and goes as ``application/json``, what every front end does, ``None`` meaning no body. A
-        ``Content-Type`` in *headers* wins. *redirect*: ``"follow"``, ``"error"`` or ``"manual"``. *mode*:
-        ``"cors"``; ``"no-cors"``, which sends what needs no preflight and reads nothing of other origins; or
-        ``"same-origin"``, which asks no other origin. *upload_listener*: do as an XMLHttpRequest whose upload has an
-        event listener, as for a progress bar: it always sends a preflight to another origin.
+        *url* may be relative to the page. *credentials*: ``"omit"``, ``"same-origin"`` or ``"include"``. Forbidden
+        *headers* (``Cookie``, ``Origin``, ``Sec-...``) are dropped without an error, as browsers do. A *body* of
+        ``str`` is sent as ``text/plain;charset=UTF-8``, and one of ``bytes`` without a type. *json* is serialized and
+        sent as ``application/json``; ``None`` means no body. A ``Content-Type`` in *headers* wins. *redirect*:
+        ``"follow"``, ``"error"`` or ``"manual"``. *mode*: ``"cors"``; ``"no-cors"``, which sends what needs no
+        preflight, and hides the responses of other origins; or ``"same-origin"``, which sends nothing to other origins.
+        *upload_listener*: behave as an XMLHttpRequest whose upload has an event listener, for example for a progress
+        bar. It always sends a preflight to another origin.
 
         Raises :class:`CORSError` if the script gets nothing and ``TypeError`` for what ``fetch()`` refuses
         before anything is sent (a forbidden method, GET with a body, no URL that is ``http:`` or ``https:``, what
@@ -129,12 +129,12 @@ class Browser:
         enctype: Enctype = "application/x-www-form-urlencoded",
         **unknown: NoReturn,
     ) -> Exchange:
-        """What the user does who sends a form of the page: a click on ``<button>`` in ``<form action=url>``.
+        """Send a form, as if the user clicked ``<button>`` in ``<form action=url>`` on the page.
 
         No CORS applies to it. The browser opens what comes back in place of the page, which cannot read it. *data*: the
         fields, as a mapping or as pairs of names and values. A value is a string, or ``(name, content, type)`` for a
-        file, whose content only ``"multipart/form-data"`` sends. *enctype* is without meaning for ``"GET"``, which puts
-        the fields into the query.
+        file, whose content only ``"multipart/form-data"`` sends. *enctype* has no effect for ``"GET"``, which puts the
+        fields into the query.
 
         Returns the last answer, after all redirects, for the test to look at. A redirect to a URL that is neither
         ``http:`` nor ``https:`` is left to another program, so it is the last answer. Raises :class:`CORSError` if no
@@ -145,7 +145,7 @@ class Browser:
         return self._main_fetch(form_request(self._page, url, data, method, enctype))
 
     def open_websocket(self, url: str) -> Exchange:
-        """What the page's ``new WebSocket(url)`` asks for: the handshake, as the server sees it.
+        """Send the handshake of the page's ``new WebSocket(url)``.
 
         No CORS applies to it, and cookies go with it, so the server has to look at ``Origin``. *url* is ``ws:`` or
         ``wss:``, or relative to the page.
@@ -160,7 +160,7 @@ class Browser:
 
     @property
     def origin(self) -> str:
-        """The page's."""
+        """The page's origin."""
         return self._page.origin
 
     def advance(self, seconds: float) -> None:
@@ -170,7 +170,7 @@ class Browser:
             raise ValueError(f"seconds: {seconds!r} is negative; time goes forward only")
         self._now += seconds
 
-    if not TYPE_CHECKING:  # else every misspelled name would pass for an attribute
+    if not TYPE_CHECKING:  # otherwise type checkers would accept every misspelled name
 
         def __getattr__(self, name):
             raise AttributeError(describe_missing("Browser", name), name=name, obj=self)
@@ -224,7 +224,7 @@ class Browser:
     def _preflight_fetch(self, request: Request) -> None:
         headers = [("Accept", "*/*"), (words.REQUEST_METHOD, request.method)]
         if unsafe_names := request.unsafe_names():
-            headers.append((words.REQUEST_HEADERS, ",".join(unsafe_names)))  # no space, says the standard's note
+            headers.append((words.REQUEST_HEADERS, ",".join(unsafe_names)))  # the standard's note: no space
         exchange = self._send(request, headers + added_headers(request, preflight=True), preflight=True)
         methods, names = preflight_check(request, exchange)
         self._cache.store(request, methods, names, max_age(exchange), self._now)

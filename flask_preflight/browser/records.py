@@ -88,7 +88,7 @@ class Response:
 
 # https://html.spec.whatwg.org/multipage/webappapis.html#environment-settings-object
 class Page(NamedTuple):
-    """The page that is open: who makes the requests."""
+    """The open page, which makes the requests."""
 
     origin: str
     """Serialized."""
@@ -104,7 +104,7 @@ class Page(NamedTuple):
 # https://fetch.spec.whatwg.org/#concept-request
 @dataclass
 class Request:
-    """What a page asked for, as redirects change it."""
+    """What a page asked for. Redirects change it."""
 
     page: Page
     urls: list[URL]

@@ -1,4 +1,4 @@
-"""How much of the page's URL a request tells in ``Referer``: https://w3c.github.io/webappsec-referrer-policy/."""
+"""Which part of the page's URL is in ``Referer``: https://w3c.github.io/webappsec-referrer-policy/."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LONGEST = 4096
 # https://w3c.github.io/webappsec-referrer-policy/#determine-requests-referrer, without credentials and fragment from
 # the start
 def determine_referrer(referrer: URL | None, policy: ReferrerPolicy, url: URL) -> URL | None:
-    """What a request to *url* tells of *referrer*: all of it, its origin, or nothing."""
+    """The part of *referrer* that a request to *url* sends: all of it, its origin, or nothing."""
     if referrer is None or policy == "no-referrer":
         return None
     is_same_origin = referrer.origin == url.origin

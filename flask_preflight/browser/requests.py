@@ -111,7 +111,7 @@ def websocket_request(page: Page, url: str) -> Request:
         ("Sec-WebSocket-Version", "13"),
         ("Sec-WebSocket-Extensions", "permessage-deflate"),
     ]
-    # The standard's redirect mode is "error". The test gets to see what redirects.
+    # The standard's redirect mode is "error". Here the test sees the redirect.
     return Request(page, [_websocket_url(url, page)], "GET", headers, "include", "manual", mode="websocket")
 
 

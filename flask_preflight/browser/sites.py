@@ -1,4 +1,4 @@
-"""Sites: which origins belong together, and which connections nobody on the way can change.
+"""Sites: which origins belong to one site, and which origins are trustworthy.
 
 Cookies and the ``Sec-Fetch-Site`` header go by sites, not by origins.
 """
@@ -29,7 +29,7 @@ def _split(origin: str) -> tuple[str, str]:
 
 
 def _share_registrable_domain(host: str, other: str) -> bool:
-    # A registrable domain has two labels or more. The list, which is slow to load, is not asked without need.
+    # A registrable domain has two labels or more. The list is slow to load, so it is only used where it is needed.
     return host.split(".")[-2:] == other.split(".")[-2:] and site_of(host) == site_of(other)
 
 

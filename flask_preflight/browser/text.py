@@ -1,4 +1,4 @@
-"""Text: what others sent, so that people can read it safely, and what a script's strings become."""
+"""Text that a server or a client sent, made safe to print, and strings of a script."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How a request reaches its server, and how the answer comes back.
 
-A :class:`Transport` knows HTTP messages only. What a browser makes of them is in ``model`` and ``checks``.
+A :class:`Transport` handles HTTP messages only. The browser's checks are in ``model`` and ``checks``.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Transport(Protocol):
         ...
 
 
-# Code behind the transport that refuses may append lines to the list at this key. No client can set it, since it is
-# no header.
+# An app that refuses a request may append lines to the list at this key. A client cannot set it, because it is not a
+# header.
 _REFUSALS = "flask_preflight.refusals"
 
 

@@ -1,6 +1,6 @@
 """Watches for a missing ``Vary: Origin``: https://fetch.spec.whatwg.org/#cors-protocol-and-http-caches.
 
-No cache is modelled, so a test would not see that one site gets the answer that was made for another, or for none.
+The tests' browser has no cache. So a test would not see that a cache sends one site the answer for another one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .text import shown
 
 
 class VaryWarning(UserWarning):
-    """Two answers of one URL allow different origins, and a cache is not told: ``Vary: Origin`` is missing."""
+    """Two answers of one URL allow different origins, and ``Vary: Origin`` is missing, so caches do not know it."""
 
 
 class AllowedOrigins:
@@ -39,7 +39,7 @@ class AllowedOrigins:
                 _warn(_text(exchange.url, old, new))
 
     def _remember(self, url: str, new: _Seen) -> _Seen:
-        """What was remembered of *url*, which the new one replaces unless it says more: that it lacks ``Vary``."""
+        """The stored answer of *url*. The new one replaces it, unless the stored one lacks ``Vary``."""
         old = self._seen.pop(url, new)
         self._seen[url] = new if old.varies and not old.has_warned else old
         if len(self._seen) > _MOST_URLS:
@@ -77,7 +77,7 @@ def _items(headers: Headers, name: str) -> set[str]:
 
 
 def _differ(old: _Seen, new: _Seen) -> bool:
-    # An answer that allows nobody, to the same Origin, is an error page: no Vary would help.
+    # If the same Origin gets an answer without the header, that is an error page. Vary would not help.
     comparable = None not in (old.allowed, new.allowed) or old.origin != new.origin
     return old.allowed != new.allowed and comparable and not (old.varies and new.varies)
 

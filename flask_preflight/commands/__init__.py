@@ -1,8 +1,8 @@
 """The commands: ``flask preflight ...`` for Flask apps, ``python -m flask_preflight ...`` for any WSGI app.
 
 The rules of this folder: each command has one file, which holds functions with typed results and, below them, a thin
-printer. What a policy does is asked of the package and the app, and said in the words of ``explain`` and ``problems``.
-Data goes to stdout, everything else to stderr. The exit status is 0 for nothing found, 1 for findings and refusals,
+printer. The package and the app say what a policy does, and the texts are those of ``explain`` and ``problems``. Data
+goes to stdout, everything else to stderr. The exit status is 0 for nothing found, 1 for findings and refusals,
 and 2 for a command that could not run.
 
 ``flask --help`` imports this file, so it imports nothing but click, which Flask has imported already.

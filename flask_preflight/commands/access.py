@@ -1,4 +1,4 @@
-"""Who may do what: what a page of an origin gets from a route, as `Browser` finds out by asking the target."""
+"""What a page of an origin gets from a route. `Browser` asks the target."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask_preflight import fetch
 from flask_preflight.browser import Browser, CORSError
 from flask_preflight.commands.targets import Route, Target
 
-# A page that no policy names
+# An origin that is in no policy
 STRANGER: Final = "https://stranger.invalid"
 
 

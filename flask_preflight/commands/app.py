@@ -66,7 +66,7 @@ def command_line(command: str, *arguments: str) -> str:
 
 @contextmanager
 def _in_private() -> Iterator[None]:
-    """What is asked in this process is no request of anybody: nothing is logged, and no receiver of a signal runs."""
+    """Requests that a command makes in this process are not logged, and no receiver of a signal runs."""
     level = journal.logger.level
     journal.logger.setLevel(logging.CRITICAL)
     try:

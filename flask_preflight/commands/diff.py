@@ -68,7 +68,7 @@ def _compare_facts(route: str, old: Facts, new: Facts) -> Iterator[Change]:
             yield Change("unknown", route, "route", " -> ".join(states), "cannot compare", is_wider)
         return
     yield from _compare_origins(route, old, new)
-    # A page that may read nothing can use nothing else.
+    # If a page may not read, its other rights have no effect.
     if not ((old.origins or old.callable) and (new.origins or new.callable)):
         return
     yield from _compare_values(route, "headers", old.headers, new.headers, _uncovered_headers)
@@ -138,7 +138,7 @@ def uncovered_origins(values: Values, known: Values) -> list[str]:
 
 
 def covers(broad: str, narrow: str) -> bool:
-    """Whether every origin that *narrow* means is meant by *broad*, too. Both are origins, patterns or ``*``."""
+    """Whether *broad* covers every origin that *narrow* covers. Both are origins, patterns or ``*``."""
     if broad == narrow or broad == fetch.WILDCARD:
         return True
     pattern, inner = parse_pattern(broad), _as_pattern(narrow)

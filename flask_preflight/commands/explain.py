@@ -1,4 +1,4 @@
-"""``explain``: what becomes of one request, in this process, with nothing sent."""
+"""``explain``: whether one request is allowed, and why not. Nothing is sent over the network."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _IS_WHOLE: Final = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class Explained(NamedTuple):
-    """What becomes of a request. *error* is the browser's, ``None`` if the page gets the response.
+    """The result for a request. *error* is the browser's, ``None`` if the page gets the response.
 
     *fixes* are sentences that say what to write. Each was tried on a copy of the policy, after the one before it.
     *is_enough* is whether the request is allowed then. *fields* says where each field of the policy was set.
@@ -195,7 +195,7 @@ def _fixes(target: Target, route: Route, environ: WSGIEnvironment, *, cookies: b
     while True:
         decision = _decide(target, policy, facts, cookies=cookies)
         if decision.reason is None:
-            return sentences, bool(sentences)  # without one, something else than the policy refuses
+            return sentences, bool(sentences)  # otherwise it is not the policy that refuses
         sentences.append(explain(policy, facts, decision, route.place))
         changes = changes_for(policy, facts, decision.reason)
         try:
@@ -212,7 +212,7 @@ def _fixes(target: Target, route: Route, environ: WSGIEnvironment, *, cookies: b
 
 
 def _with_route(policy: Policy, method: str) -> Policy:
-    """What decides where the URL has a route for *method*, too."""
+    """*policy* as it would be if the URL also had a route for *method*."""
     broad = policy.broad or policy
     return broad.narrow([*policy.methods, method.upper()]) if broad.allow_methods is None else broad
 

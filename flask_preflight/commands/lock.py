@@ -140,7 +140,7 @@ def read_lock(file: Path) -> Locked:
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Of two equal keys, as a merge may leave them, JSON would take the last, and one policy would not be compared."""
+    """Refuse two equal keys, which a merge may leave. JSON takes the last, so one policy would not be compared."""
     found = dict(pairs)
     if len(found) < len(pairs):
         repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)

@@ -1,4 +1,4 @@
-"""Origins that are nearly allowed: what faulty matching lets in, as the known scanners ask it.
+"""Origins that are similar to allowed ones. Faulty matching lets them in, so security scanners try them.
 
 The questions are those of CORScanner, Corsy, nuclei and ZAP, and some that they lack. Their hosts end in ``.invalid``,
 ``.test`` or ``.example``, or belong to well-known sites.
@@ -21,7 +21,7 @@ from flask_preflight.origin import MAX_ORIGIN_LENGTH, parse_origin
 
 STRANGER: Final = "https://stranger.invalid"
 
-# Whatever is allowed, these are strangers, unless a policy names them.
+# These should never be allowed, unless a policy lists them.
 EVERYWHERE: Final = (
     STRANGER,
     *(
@@ -42,7 +42,7 @@ EVERYWHERE: Final = (
 
 
 def near_misses(origin: str) -> Iterator[str]:
-    """Origins that look like *origin*, and are others."""
+    """Origins that are similar to *origin*."""
     parsed = parse_origin(origin)
     if parsed is None:
         return
@@ -89,9 +89,9 @@ _HOST: Final = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)+", re.IGNORECASE)
 
 
 class Hints(NamedTuple):
-    """What a callable knows: the first *hosts*, and whole *origins*.
+    """What a callable may compare with: the first *hosts*, and whole *origins*.
 
-    Faulty matching is found by its near misses, and those depend on the host that it looks for.
+    Near misses show faulty matching. They are made from the host that the callable compares with.
     """
 
     hosts: list[str]

@@ -36,7 +36,7 @@ _REQUESTS_IN_TIME: Final = 20
 
 
 def app_at_hand(ctx: click.Context) -> Target | None:
-    """The app, if there is one. It is not needed, so one that cannot be asked is a note on stderr."""
+    """The app, if there is one. `probe` works without it, so a failure is a note on stderr."""
     if not _has_app(ctx):
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a command asks: a Flask app, a WSGI app with `PreflightMiddleware`, or a `Policy`.
+"""What a command examines: a Flask app, a WSGI app with `PreflightMiddleware`, or a `Policy`.
 
 A target lists its routes, and answers a browser. Preflights go through the whole app, with all its middleware. Other
 requests are answered as the policy says, so no view runs.
@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
     from werkzeug.routing import Rule
 
-# Nobody has it, and pages on http: may ask it. It is replaced by SERVER_NAME where the app has one.
+# A host that does not exist, on https:, because pages on http: and https: may call that. The app's SERVER_NAME replaces
+# it.
 BASE_URL: Final = "https://app.invalid"
 
 NO_ROUTE: Final = "(no route)"
@@ -50,8 +51,8 @@ _ORDER: Final = {name: number for number, name in enumerate(ANY_METHOD)}
 class Route(NamedTuple):
     """One rule and one of its methods.
 
-    *url* is an example that leads there, or ``""`` if none was found. *policy* is what a preflight for it is judged by,
-    and ``None`` if CORS is left to the view. *place* says where the policy's values come from. *where* is the
+    *url* is an example that leads there, or ``""`` if none was found. *policy* decides about its preflights; ``None``
+    if CORS is left to the view. *place* says where the policy's values come from. *where* is the
     ``file:line`` of the view. *reason* is why the routes refuse a preflight, as in `RouteMatch`. *error* says why the
     policy refuses everything.
     """
@@ -68,7 +69,7 @@ class Route(NamedTuple):
 
 
 class Target(ABC):
-    """What is asked. *layer* is what decides in it."""
+    """The thing that a command examines. Its *layer* decides."""
 
     name: str
 
@@ -87,10 +88,10 @@ class Target(ABC):
 
     @abstractmethod
     def policy_of(self, environ: WSGIEnvironment) -> Policy | None:
-        """What an actual request is judged by."""
+        """The policy that decides about an actual request."""
 
     def preflight_policy(self, environ: WSGIEnvironment) -> Policy | None:
-        """What a preflight is judged by."""
+        """The policy that decides about a preflight."""
         return self.policy_of(environ)
 
     def place_of(self, environ: WSGIEnvironment, policy: Policy) -> Place:
@@ -234,7 +235,7 @@ class FlaskTarget(Target):
             return False
         try:
             get, head = (self.table.policy_of(rule.endpoint, method) for method in ("GET", "HEAD"))
-        except PolicyError:  # `state.check` tells of it
+        except PolicyError:  # `state.check` reports it
             return False
         return get != head or (head is not None and allows_method(head, "HEAD") != allows_method(head, "GET"))
 

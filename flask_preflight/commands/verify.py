@@ -117,7 +117,7 @@ def _risks_of_origins(policy: Policy, listed: list[str], *, debug: bool) -> Iter
 
 
 def strangers_for(policy: Policy, host: str) -> list[str]:
-    """Origins that *policy* does not mean to allow, by what it lists or, for a callable, by the hosts in its code.
+    """Origins that *policy* should not allow, made from what it lists or, for a callable, from the hosts in its code.
 
     *host* is the app's own.
     """
@@ -150,7 +150,7 @@ def _below(hosts: list[str]) -> Callable[[str], bool]:
 
 
 class Asked(NamedTuple):
-    """What a policy said of strangers: which ones may read responses, and what a callable raised."""
+    """The result for strangers: which ones may read responses, and what a callable raised."""
 
     inside: list[str]
     error: Exception | None = None
@@ -193,7 +193,7 @@ def headers_of_others(app: Any, url: str, method: str = "GET") -> list[str]:
     return sent
 
 
-# A route that takes every URL seldom takes every method.
+# A route for every URL usually does not have every method.
 _RARE_LAST: Final = ("GET", "POST", "PUT", "PURGE")
 
 

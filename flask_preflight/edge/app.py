@@ -1,7 +1,7 @@
 """Rows of a Flask app: its rules in the order in which Werkzeug's matcher tries them.
 
-What a preflight gets is asked of the app, at an example URL of each rule. That answer counts for the whole rule:
-wherever another rule comes first, a row of that rule comes first, too.
+The app is asked with a preflight for an example URL of each rule. Its answer counts for the whole rule, because the
+rows have the order of the rules.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _ANYTHING: Final = "[^ ?#]*"
 
 
 class Unsayable(ValueError):
-    """A part of a rule that no portable expression says exactly."""
+    """A part of a rule that no portable expression can describe exactly."""
 
 
 def rows_of_app(target: FlaskTarget, prefix: str = "") -> list[Row]:
@@ -115,7 +115,7 @@ def _rows_of_rule(target: FlaskTarget, rule: Rule, ending: str, prefix: str, beh
                 yield Row(f"{exact} (?:{'|'.join(announced)})", grant, name)
         except (Unsayable, CannotExport) as error:
             reason = str(error)
-    # What the rule takes from those behind it
+    # Effects on the rules after it
     if reason or any(_share_method(rule, other) for other in others):
         yield Row(f"{wide}{QUERY} {methods}", None, name, reason or ANOTHER_PATH)
     if more := _methods_behind(target, rule, others):

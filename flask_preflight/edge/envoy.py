@@ -1,4 +1,4 @@
-"""Rows for Envoy: routes that answer, which stand before those of the app.
+"""Rows for Envoy: routes that answer, before the routes of the app.
 
 https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/route/v3/route_components.proto. No route can leave a request
 to the app without knowing its cluster. So each route also says which earlier rows must not match.
@@ -32,7 +32,7 @@ _VALUES: Final = {ORIGIN: "%REQ(origin)%", METHOD: "%REQ(access-control-request-
 
 # Parts "PATH METHODS". The others are in brackets.
 _SPACE: Final = re.compile(r" (?![^\[]*\])")
-# Something else than a character that stands for itself, once
+# Anything except one literal character
 _SPECIAL: Final = re.compile(r"[^A-Za-z0-9_/:@~%-]|.[?*+{]")
 
 

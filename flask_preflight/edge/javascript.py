@@ -1,6 +1,7 @@
-"""Rows for edges that run JavaScript: the rows as data, what reads them, and how each platform calls it.
+"""Rows for edges that run JavaScript: the rows as data, a function that reads them, and each platform's call.
 
-The language is what all three have: nginx's njs 0.7 (https://nginx.org/en/docs/njs/compatibility.html), CloudFront
+The code uses only what all three platforms have: nginx's njs 0.7 (https://nginx.org/en/docs/njs/compatibility.html),
+CloudFront
 Functions (https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/functions-javascript-runtime-20.html), and
 Cloudflare Workers (https://developers.cloudflare.com/workers/runtime-apis/handlers/fetch/).
 """
@@ -17,7 +18,7 @@ NJS_FILES: Final = {"cors-njs.js": "For nginx with njs: see its last lines."}
 WORKER_FILES: Final = {"cors-worker.js": "A Cloudflare Worker, for the routes of the app."}
 CLOUDFRONT_FILES: Final = {"cors-cloudfront.js": "A CloudFront Function, runtime 2.0, for viewer requests."}
 
-# It makes the data anew for each request.
+# njs makes the data again for each request.
 _MOST_ORIGINS_OF_NJS: Final = 1000
 
 _READER: Final = """

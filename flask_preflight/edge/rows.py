@@ -1,7 +1,7 @@
-"""Rows: which preflights may be granted, as regular expressions that all edges read alike, and with which headers.
+"""Rows: which preflights an edge may grant, as expressions that mean the same on all edges, with the headers.
 
-The expressions keep to what PCRE, RE2, Go and JavaScript have in common: no look-around, no flags, repeats below 1000.
-The headers are asked of `negotiate`, so no second place knows them.
+The expressions use what PCRE, RE2, Go and JavaScript have in common: no look-around, no flags, repeats below 1000. The
+headers come from `negotiate`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Row(NamedTuple):
 
 
 class CannotExport(ValueError):
-    """A policy that no edge can hold, and why."""
+    """A policy that cannot be exported, and why."""
 
 
 def numbered(rows: Iterable[Row]) -> dict[Grant, str]:
@@ -71,7 +71,7 @@ def numbered(rows: Iterable[Row]) -> dict[Grant, str]:
 # From a policy to a grant
 # ---------------------------------------------------------------------------------------
 
-# Names with other characters are tokens too, and mean something in the language of some edge.
+# Names may have other characters too, but those have a meaning in the language of some edge.
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 _LABEL: Final = "[a-z0-9_-]{1,63}"
@@ -132,7 +132,7 @@ def _regex_of(pattern: Pattern) -> str:
 
 
 def quote(text: str) -> str:
-    """*text* as an expression. What is special in the language of some edge stands for any character."""
+    """*text* as an expression. ``.`` replaces a character that is special in the language of some edge."""
     return re.sub(r"[^A-Za-z0-9_/:@~%-]", lambda found: f"[{found[0]}]" if found[0] in ".+" else "[^ ?#]", text)
 
 
@@ -228,7 +228,7 @@ def _regex_below(prefix: str, key: str) -> str:
 
 
 # ---------------------------------------------------------------------------------------
-# What rows mean
+# The meaning of rows
 # ---------------------------------------------------------------------------------------
 
 

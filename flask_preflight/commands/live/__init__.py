@@ -1,4 +1,4 @@
 """What `probe` does with a live server: it asks (``asking``), checks (``checks``, ``others``, ``drift``).
 
-``replay`` writes down what was asked, for other tools.
+``replay`` writes the requests for other tools.
 """

@@ -1,6 +1,6 @@
 """How a live server is asked: as a page's script, by the tests' browser, or with an ``Origin`` that no browser sends.
 
-Only the server of the URL is asked. What could change something there is not sent, unless the user says so.
+Only the server of the URL gets requests. A request that may change something is sent only if the user says so.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Sent(NamedTuple):
 
 
 class NotSentError(Exception):
-    """The request itself is due, and it might change something on the server."""
+    """The request itself comes next, and it might change something on the server."""
 
 
 def live_transport(origin: str, *, ca_file: Path | None, timeout: float) -> Transport:
@@ -140,7 +140,7 @@ def is_preflight(method: str, headers: Headers) -> bool:
 
 _REASONS: Final = {reason.value for reason in Reason}
 
-# The transport advises in Python; what to write in the shell
+# The transport's advice is for Python; this is for the shell
 _IN_THE_SHELL: Final = {
     "LiveTransport(..., ca_file='ca.pem')": "--cacert ca.pem",
     "LiveTransport(..., timeout=60)": "--timeout 60",
@@ -221,7 +221,7 @@ def allows_cookies(answer: Answer) -> bool:
 
 @dataclass(frozen=True)
 class Probe:
-    """One question, and what came of it. *target* is the app, if it is at hand."""
+    """One question, and the results. *target* is the app, if there is one."""
 
     question: Question
     server: LiveServer

@@ -53,7 +53,7 @@ def probe(question: Question, server: LiveServer, target: Target | None) -> Repo
     if target is not None:
         sections.append(who(asked, target))
     if sent and sent[-1].answer.status:
-        # What others get is asked where the redirects end.
+        # Other origins are tried where the redirects end.
         at_end = replace(asked, question=question._replace(url=sent[-1].url))
         sections += [*cache(at_end), stranger(at_end)]
     return Report(sections, sent)
@@ -75,7 +75,7 @@ def _check_that_something_was_asked(question: Question, server: LiveServer, outc
 
 
 def network(probe: Probe) -> Section:
-    """How the server was reached, and what it calls itself."""
+    """How the server was reached, and its ``Server`` header."""
     if not probe.server.log:
         return Section("network", "nothing was sent", is_checked=False)
     answer = probe.server.log[0].answer
@@ -152,7 +152,7 @@ def _wildcard(sent: Sent) -> Iterator[Finding]:
 
 
 def who(probe: Probe, target: Target) -> Section:
-    """Whether the app makes the difference, or what is between here and it."""
+    """Whether the app causes a difference, or something in front of it."""
     browser = Browser(target, probe.question.origin)
     if target.policy_of(make_environ(probe.url, probe.question.method, {})) is None:
         return Section("who", "the app leaves CORS to the view", is_checked=False)
@@ -170,7 +170,7 @@ def who(probe: Probe, target: Target) -> Section:
 
 
 def _difference(live: CORSError | None, browser: Browser) -> str:
-    """What is between here and the app, which allows what fails."""
+    """Something in front of the app, because the app allows what fails."""
     received = [exchange.response_headers.get(words.ALLOW_ORIGIN, "") for exchange in browser.exchanges]
     sent = next(filter(None, received), "")
     asked = f"(asked in process: {shown(sent)!r})"

@@ -1,6 +1,6 @@
 """Whether a live server answers preflights as the app does in this process: the questions of `probe` without a page.
 
-A server in front of the app, which answers preflights itself, may hold an older policy, or compare carelessly.
+A server in front of the app that answers preflights itself may have an older policy, or compare origins incorrectly.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What others get from the server that `probe` asks: through caches, and pages that are nearly allowed."""
+"""What pages of other origins get from the server: from its caches, and with origins that are nearly allowed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from flask_preflight.origin import parse_origin
 
 
 def cache(probe: Probe) -> Iterator[Section]:
-    """Whether one origin gets what was made for another: only of GET and HEAD, which caches answer."""
+    """Whether a cache sends one origin the answer for another. Only for GET and HEAD, which caches answer."""
     sent = probe.server.log[-1]
     if sent.method not in ("GET", "HEAD"):
         return
@@ -142,7 +142,7 @@ def _let_in(id_: str, probe: Probe, answer: Answer) -> Finding:
 
 
 def _nearly(probe: Probe, origins: list[str]) -> Iterator[Finding]:
-    """One finding for each level. Those that no page has are told only if there are no others."""
+    """One finding for each level. Those that no page can have are reported only if there are no others."""
     levels: dict[str, Level] = {origin: _level(probe.question.origin, origin) for origin in origins}
     for level in dict.fromkeys(levels.values()):
         if level != "note" or {*levels.values()} == {"note"}:
@@ -153,7 +153,7 @@ def _nearly(probe: Probe, origins: list[str]) -> Iterator[Finding]:
 
 
 def _level(own: str, origin: str) -> Level:
-    """How bad it is. No page has a ``note``, a ``warning`` is of the same site, and an ``error`` may be anybody's."""
+    """``note`` for an origin that no page can have, ``warning`` for one of the same site, ``error`` for any other."""
     parsed = parse_origin(origin)
     if parsed is None:
         return "note"

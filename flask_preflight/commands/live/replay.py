@@ -1,4 +1,4 @@
-"""What was asked, for other tools: a command line of curl, and an HTTP archive (HAR), which developer tools open."""
+"""The requests for other tools: a command line of curl, and an HTTP archive (HAR), which developer tools open."""
 
 from __future__ import annotations
 
