@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
 
-from flask import Blueprint, Flask, Request
+from flask import Flask, Request
 from flask.views import http_method_funcs
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.routing import MapAdapter, RequestRedirect, Rule
@@ -115,7 +115,7 @@ class PolicyTable:
         name = str(endpoint)
         return ViewMarks(self.app.view_functions.get(endpoint), self._blueprints_of(name) if "." in name else ())
 
-    def _blueprints_of(self, endpoint: str) -> list[Blueprint | None]:
+    def _blueprints_of(self, endpoint: str) -> list[object]:
         """The blueprints around a view: the endpoint "a.b.view" is in "a" and in "a.b"."""
         *names, _ = endpoint.split(".")
         return [self.app.blueprints.get(name) for name in accumulate(names, "{}.{}".format)]
