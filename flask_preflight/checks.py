@@ -221,12 +221,12 @@ class _Names(NamedTuple):
     check: Callable[[str], Flaw | None]
     example: tuple[str, ...]
     fold: Callable[[str], str]
-    separators: re.Pattern[str] = re.compile(r"[,;]|(?<=\w)\|(?=\w)")
+    separators: str = r"[,;]|(?<=\w)\|(?=\w)"  # a pattern
     star_has_company: bool = False  # '*' does not cover Authorization, so both may be in one list
 
     @property
     def items(self) -> Items:
-        return Items(self.example, self._correct, lambda text: self.separators.sub(",", _drop_values(text)))
+        return Items(self.example, self._correct, lambda text: re.sub(self.separators, ",", _drop_values(text)))
 
     def _correct(self, texts: Iterable[str]) -> list[str]:
         corrected = [self._correct_name(text) for text in texts]
@@ -248,7 +248,7 @@ class _Names(NamedTuple):
         flaw = _flaw_of_item(item, self.items)
         if flaw is not None or not isinstance(item, str) or item == fetch.WILDCARD:
             return flaw
-        if self.separators.search(item) or is_glued(item):
+        if re.search(self.separators, item) or is_glued(item):
             return make_flaw(item, "several-in-one", show_values(self.items.split(item)))
         flaw = self.check(item)
         if flaw is None or flaw.id not in {"method-invalid", "header-invalid"}:
@@ -337,9 +337,8 @@ def _check_response_header(name: str) -> Flaw | None:
 
 
 # Commas, spaces, and other signs between two methods, such as "GET|PUT"
-_BETWEEN_METHODS = re.compile(
-    r"[,;]|(?<=\w)[ \t]+(?=\w)|(?<=[A-Z])[ \t]*[|/+&][ \t]*(?=(?:DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT)\b)",
-    re.IGNORECASE,
+_BETWEEN_METHODS: Final = (
+    r"(?i)[,;]|(?<=\w)[ \t]+(?=\w)|(?<=[A-Z])[ \t]*[|/+&][ \t]*(?=(?:DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT)\b)"
 )
 
 _METHODS: Final = _Names(_check_method, ("GET", "PUT"), fold=str, separators=_BETWEEN_METHODS)
@@ -375,7 +374,7 @@ def _read_max_age(value: object, report: Report) -> object:
     return value
 
 
-_DURATION = re.compile(r"([0-9]{1,9})(?:\.0*)?\s*(s|m|h|d)?(?:ec(?:ond)?s?|in(?:ute)?s?|ours?|ays?)?", re.IGNORECASE)
+_DURATION: Final = r"(?i)([0-9]{1,9})(?:\.0*)?\s*(s|m|h|d)?(?:ec(?:ond)?s?|in(?:ute)?s?|ours?|ays?)?"
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -384,7 +383,7 @@ def _hint_for_seconds(value: object) -> str | None:
     if isinstance(value, timedelta):
         seconds = round(value.total_seconds())
     else:
-        match = _DURATION.fullmatch(str(value).strip()) if isinstance(value, str | float) else None
+        match = re.fullmatch(_DURATION, str(value).strip()) if isinstance(value, str | float) else None
         if match is None:
             return "write None" if isinstance(value, str) and value.lower() in {"none", "null"} else None
         seconds = int(match[1]) * _SECONDS[(match[2] or "s").lower()]

@@ -12,10 +12,9 @@ import time
 import traceback
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from blinker import Namespace
 
@@ -89,8 +88,7 @@ def carries_lost_cookies(policy: Policy, environ: dict[str, Any]) -> bool:
     return "HTTP_COOKIE" in environ and not policy.allow_credentials
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(NamedTuple):
     """The report of one decision. *rule* is the route or path of the policy, *explain* gives the sentence."""
 
     policy: Policy

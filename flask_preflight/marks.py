@@ -299,13 +299,16 @@ class ViewMarks:
         """The marks for *method*, from the outermost to the innermost."""
         marks = self._outer
         if self._class is not None:
-            handlers = _handlers_of(self._class, method)
-            marks += tuple(mark for each in handlers for part in _unwrapped(each)[::-1] for mark in _own(part))
+            for handler in _handlers_of(self._class, method):
+                for part in reversed(_unwrapped(handler)):
+                    marks += _own(part)
         return tuple(dict.fromkeys(marks)) if len(marks) > 1 else marks  # `wraps` copies marks
 
 
 def _unwrapped(view: object) -> list[object]:
     """*view*, what it wraps, and so on. A cycle ends the chain."""
+    if type(view) is FunctionType and "__wrapped__" not in view.__dict__:  # most of them
+        return [view]
     functions: list[object] = []
     while view is not None and len(functions) < _MOST_WRAPPERS and not any(view is known for known in functions):
         functions.append(view)

@@ -36,7 +36,7 @@ _ORIGIN = re.compile(
 _LABEL = r"[a-z0-9_-]{1,63}"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_IPV4 = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
+_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"  # compiled when it is first used
 
 Owner = TypeVar("Owner")
 Value = TypeVar("Value")
@@ -109,7 +109,7 @@ def _is_canonical(origin: Origin) -> bool:
     if scheme not in DEFAULT_PORTS:  # an opaque host, or an empty one, which can have no port
         return bool(host) or not port
     if ENDS_IN_NUMBER.fullmatch(host):
-        return _IPV4.fullmatch(host) is not None
+        return re.fullmatch(_IPV4, host) is not None
     return _DOMAIN.fullmatch(host) is not None and len(host.removesuffix(".")) <= _MAX_DOMAIN_LENGTH
 
 

@@ -91,18 +91,18 @@ def _is_ambiguous(path: str) -> bool:
 
 
 # Patterns of other libraries: globs, regular expressions, and Flask's converters
-_PATTERN = re.compile(r"[^/]*[*<^].*")
+_PATTERN: Final = r"[^/]*[*<^].*"
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*")
+_URL: Final = r"[A-Za-z][A-Za-z0-9+.-]*://[^/]*"
 
 
 def _check_key(key: object) -> None:
     if not isinstance(key, str):
         text = key.decode("latin-1") if isinstance(key, bytes) else "/api"
         raise TypeError(f"by_path: the key {show(key)} is not a string; write {_correct(text)!r}")
-    if _URL.match(key):
+    if re.match(_URL, key):
         raise ValueError(f"by_path: {show(key)} is a URL, and a key is only its path; write {_correct(key)!r}")
-    if key.startswith("/") and _PATTERN.search(key):
+    if key.startswith("/") and re.search(_PATTERN, key):
         plain = _correct(key)
         raise ValueError(f"by_path: {show(key)} is not a plain path; a key covers all paths below it: write {plain!r}")
     if not key.startswith("/") or (key != "/" and key.endswith("/")) or "%" in key or _is_ambiguous(key):
@@ -111,5 +111,5 @@ def _check_key(key: object) -> None:
 
 def _correct(key: str) -> str:
     """*key* as a plain path."""
-    plain = unquote(_URL.sub("", key, count=1)).replace("\\", "/").replace("%", "")
-    return "/" + normpath(_PATTERN.sub("", f"/{plain}")).lstrip("/")
+    plain = unquote(re.sub(_URL, "", key, count=1)).replace("\\", "/").replace("%", "")
+    return "/" + normpath(re.sub(_PATTERN, "", f"/{plain}")).lstrip("/")

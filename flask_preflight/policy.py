@@ -205,17 +205,14 @@ class Policy:
         """The allowed headers in lower case, as browsers send them, and ``""`` for empty elements."""
         return frozenset(("", *(name.lower() for name in self.headers if name != fetch.WILDCARD)))
 
-    @lazy
-    def derived(self) -> dict[Any, Any]:
-        """Values that other modules compute from this policy alone. A copy has none."""
-        return {}
-
     def narrow(self, methods: Iterable[str]) -> Policy:
         """This policy for exactly *methods*, which come from a server's routes."""
-        if "narrow" not in self.derived:
-            self.derived["narrow"] = lru_cache(maxsize=_MOST_NARROWED)(self.twin()._narrow)
-        narrowed: Policy = self.derived["narrow"](frozenset(methods))
-        return narrowed
+        return self._narrowed(frozenset(methods))
+
+    @lazy
+    def _narrowed(self) -> Callable[[frozenset[str]], Policy]:
+        # a twin's method, since this policy and a cache of its own method would keep each other alive
+        return lru_cache(maxsize=_MOST_NARROWED)(self.twin()._narrow)
 
     def _narrow(self, methods: frozenset[str]) -> Policy:
         # Without HEAD for GET: the route has it already, or another view has it. And without what is no method, since

@@ -9,6 +9,7 @@ Policies belong to view functions as they are at that moment.
 from __future__ import annotations
 
 import logging
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 from weakref import WeakKeyDictionary
@@ -93,14 +94,13 @@ class PolicyTable:
     def _merged_policy(self, marks: tuple[Mark, ...]) -> Policy | None:
         if not marks:
             return self.app_wide
-        *outer, innermost = marks
+        outer, innermost = marks[:-1], marks[-1]
         if innermost.changes is None:
             return None
-        policies = self._merged.setdefault(innermost, {})
-        key = tuple(outer)
-        policy = policies.get(key)
+        policies = self._merged.get(innermost) or self._merged.setdefault(innermost, {})
+        policy = policies.get(outer)
         if policy is None:
-            policy = policies[key] = self._merge(marks)
+            policy = policies[outer] = self._merge(marks)
         if isinstance(policy, PolicyError):
             raise PolicyError(policy.problems)
         return policy
@@ -112,10 +112,13 @@ class PolicyTable:
             return PolicyError(error.problems)  # without a traceback, which would keep local variables alive
 
     def _marks(self, endpoint: str) -> ViewMarks:
-        view = self.app.view_functions.get(endpoint)
-        *names, _ = str(endpoint).split(".")  # the endpoint "a.b.view" is in the blueprints "a" and "a.b"
-        blueprints = [self.app.blueprints.get(".".join(names[: count + 1])) for count in range(len(names))]
-        return ViewMarks(view, blueprints)
+        name = str(endpoint)
+        return ViewMarks(self.app.view_functions.get(endpoint), self._blueprints_of(name) if "." in name else ())
+
+    def _blueprints_of(self, endpoint: str) -> list[object]:
+        """The blueprints around a view: the endpoint "a.b.view" is in "a" and in "a.b"."""
+        *names, _ = endpoint.split(".")
+        return [self.app.blueprints.get(name) for name in accumulate(names, "{}.{}".format)]
 
     def log_invalid(self, endpoint: str, error: PolicyError) -> None:
         """Log that a view that was added late has an invalid policy."""
@@ -199,16 +202,21 @@ class PolicyTable:
         methods = rule.methods or {upper}
         if policy.allow_methods is not None and not policy.allows_any_method:
             methods = methods.intersection(policy.methods)
-        others = methods - {upper} if marks.depends_on_method else methods - _SAME_RULE - {upper}
-        return policy.narrow(methods - {name for name in others if not self._is_policy(policy, marks, found, name)})
+        if marks.depends_on_method:
+            methods = {name for name in methods if name == upper or self._is_policy(policy, marks, name)}
+        others = methods - _SAME_RULE - {upper}
+        return policy.narrow(methods - {name for name in others if not self._handles(policy, found, name)})
 
-    def _is_policy(self, policy: Policy, marks: ViewMarks, found: _Found, method: str) -> bool:
-        """Whether a view with this policy handles *method* too, at the URL of *found*, whose view has *marks*."""
+    def _is_policy(self, policy: Policy, marks: ViewMarks, method: str) -> bool:
+        """Whether *marks* give *method* this policy."""
         try:
-            if self._merged_policy(marks.of(method)) != policy:
-                return False
-            if method in _SAME_RULE:
-                return True
+            return self._merged_policy(marks.of(method)) == policy
+        except Exception:  # noqa: BLE001 - a bad policy; attributes of the app's own classes may raise anything
+            return False
+
+    def _handles(self, policy: Policy, found: _Found, method: str) -> bool:
+        """Whether a view with this policy handles *method* at the URL of *found*."""
+        try:
             rule = found.adapter.match(found.path, method, return_rule=True)[0]  # another one may handle it
             # Flask's own answer to OPTIONS runs no view
             is_flasks_own = method == "OPTIONS" and getattr(rule, "provide_automatic_options", False)

@@ -25,7 +25,8 @@ class _Parts(NamedTuple):
     rest: str
 
 
-_WOULD_BE_ORIGIN = re.compile(
+# `re` compiles the patterns of this file when they are first used. Where nothing is misspelled, none is.
+_WOULD_BE_ORIGIN: Final = (
     r"(?s)(?:(?P<scheme>[^:/]*)://)?"
     r"(?:(?P<user_info>[^/?#]*)@)?"
     r"(?P<host>\[[^\]]*\]|[^:/?#\\]*)"
@@ -36,17 +37,17 @@ _WOULD_BE_ORIGIN = re.compile(
 # How much of a string is split for a hint, which shows less
 _MOST_SPLIT: Final = 2000
 
-_REGEX_SIGNS = re.compile(r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-")
+_REGEX_SIGNS: Final = r"[()^|?]|\$$|//\.[*+]|\[[^\]]*-"
 
 # A scheme and what was written for "://"; the lookahead leaves out a host and its port, such as "http:3000"
-_WOULD_BE_SCHEME = re.compile(r"([A-Za-z]{3,6})(:/*|:\\+|/{2,3}|\\{2,3})(?=[^/\\:])(?!\d+$)")
+_WOULD_BE_SCHEME: Final = r"([A-Za-z]{3,6})(:/*|:\\+|/{2,3}|\\{2,3})(?=[^/\\:])(?!\d+$)"
 
 # A regular expression for both schemes: what comes before "://"
-_ANY_HTTP = re.compile(r"(?:https\?|http\(s\)\?|\((?:\?:)?(?:https\?|https?\|https?)\))(?=://)")
+_ANY_HTTP: Final = r"(?:https\?|http\(s\)\?|\((?:\?:)?(?:https\?|https?\|https?)\))(?=://)"
 
 # A regular expression for all subdomains: what comes between "://" and "."
-_ANY_LABELS = re.compile(r"://(?:\(\?:|\()?(?:\.|\\w|\[[^\]]*\])[*+]\)?\\?\.")
-_ANY_PORT = re.compile(r":(?:\\d|\[0-9\])(?:[*+]|\{[0-9,]*\})$")
+_ANY_LABELS: Final = r"://(?:\(\?:|\()?(?:\.|\\w|\[[^\]]*\])[*+]\)?\\?\."
+_ANY_PORT: Final = r":(?:\\d|\[0-9\])(?:[*+]|\{[0-9,]*\})$"
 
 
 def is_allowed_origin(text: str) -> bool:
@@ -88,7 +89,7 @@ _QUOTES: Final = "'\"\u2018\u2019\u201c\u201d"
 
 def split_values(text: str) -> list[str]:
     """The values in a string that may be a list in JSON or in Python, or separated in another way."""
-    text = _COMMENT.sub("", _GLUED_ELLIPSIS.sub("...,", text)).strip(f" \t\r\n{_QUOTES}")
+    text = re.sub(_COMMENT, "", re.sub(_GLUED_ELLIPSIS, "...,", text)).strip(f" \t\r\n{_QUOTES}")
     if text.startswith("[") and re.match(r"\[[0-9A-Fa-f:.]*\]", text) is None:  # else it is an IPv6 address
         text = text[1:]
     if text.count("]") > text.count("["):
@@ -97,15 +98,15 @@ def split_values(text: str) -> list[str]:
 
 
 # As in files that set environment variables
-_COMMENT = re.compile(r"(?m)(?:^|(?<=\s))#.*$")
+_COMMENT: Final = r"(?m)(?:^|(?<=\s))#.*$"
 
 # "..." for the inherited values, where the comma behind it was forgotten
-_GLUED_ELLIPSIS = re.compile(r"(?<![^\s,;\[\"'])\.\.\.(?=\w)")
+_GLUED_ELLIPSIS: Final = r"(?<![^\s,;\[\"'])\.\.\.(?=\w)"
 
 
 def is_glued(text: str) -> bool:
     """Whether *text* is ``"..."`` and a value, without a comma between them."""
-    return _GLUED_ELLIPSIS.match(text) is not None
+    return re.match(_GLUED_ELLIPSIS, text) is not None
 
 
 def show_values(texts: Iterable[str]) -> str:
@@ -129,14 +130,14 @@ def _is_any_host(parts: _Parts) -> bool:
 
 
 def _looks_like_regex(parts: _Parts) -> bool:
-    signs = _REGEX_SIGNS.search(f"{parts.scheme}://{parts.host}{parts.port}")
+    signs = re.search(_REGEX_SIGNS, f"{parts.scheme}://{parts.host}{parts.port}")
     return signs is not None or parts.rest[:1] not in {"", "/", "?", "#"}
 
 
 def _read_regex(text: str) -> str | None:
     """The origin or pattern that a regular expression stands for, if there is one."""
-    plain = _ANY_HTTP.sub("https", text.removeprefix("^").removesuffix("$").replace(r"\/", "/"), count=1)
-    plain = _ANY_PORT.sub(":*", _ANY_LABELS.sub("://*.", plain)).replace(r"\.", ".").replace(r"\-", "-")
+    plain = re.sub(_ANY_HTTP, "https", text.removeprefix("^").removesuffix("$").replace(r"\/", "/"), count=1)
+    plain = re.sub(_ANY_PORT, ":*", re.sub(_ANY_LABELS, "://*.", plain)).replace(r"\.", ".").replace(r"\-", "-")
     return plain if is_allowed_origin(plain) else None
 
 
@@ -193,12 +194,12 @@ def diagnose(text: str) -> Flaw:
     parts = _split(text)
     problem_id = next(problem_id for problem_id, applies in _CHECKS if applies(parts))
     spelling = _read_regex(text) if problem_id == "origin-regex" else _correct(parts)
-    is_part = problem_id == "origin-wildcard" and parts.scheme in _HTTP and _PART_OF_LABEL.search(parts.host)
+    is_part = problem_id == "origin-wildcard" and parts.scheme in _HTTP and re.search(_PART_OF_LABEL, parts.host)
     return make_flaw(text, problem_id, spelling=spelling, hint=_WHOLE_LABELS if is_part else None)
 
 
 # A star that stands for some letters
-_PART_OF_LABEL = re.compile(r"[^.*]\*|\*[^.*]")
+_PART_OF_LABEL: Final = r"[^.*]\*|\*[^.*]"
 _WHOLE_LABELS: Final = (
     "write a pattern such as 'https://*.example.com', or a function; a '*' stands for whole labels"
     " between two dots, not for some letters of one"
@@ -224,12 +225,12 @@ def _spelling_of(text: str) -> str | None:
 
 
 def _split(text: str) -> _Parts:
-    return _Parts(*_WOULD_BE_ORIGIN.findall(text.lstrip("/"))[0])
+    return _Parts(*re.findall(_WOULD_BE_ORIGIN, text.lstrip("/"))[0])
 
 
 def _repair_scheme(text: str) -> str | None:
     """*text* with ``://`` after its scheme, if another separator stands there."""
-    match = _WOULD_BE_SCHEME.match(text)
+    match = re.match(_WOULD_BE_SCHEME, text)
     if match is None or match[2] == "://":
         return None
     scheme = _nearest_http(match[1].lower())

@@ -54,6 +54,8 @@ _NO_ORIGIN: Final = (
 class _Version:
     """One state of an app's policies. A version is never changed, but the next one is attached to it."""
 
+    next: _Version | None = None
+
     def __init__(
         self, table: PolicyTable, config: Mapping[str, Any], reconfigured: Levels, *, is_settled: bool
     ) -> None:
@@ -93,8 +95,8 @@ class AppState:
     def version(self) -> _Version:
         """The newest version."""
         version = self._version
-        while "next" in vars(version):
-            version = self._version = vars(version)["next"]
+        while (newer := version.next) is not None:
+            version = self._version = newer
         return version
 
     def ensure_table(self) -> PolicyTable:

@@ -193,3 +193,24 @@ def test_options_is_named_where_flask_answers_it_itself() -> None:
     app.get("/x", endpoint="get")(view(2))  # comes first, and has Flask's own handler
     app.put("/x", endpoint="put")(view(1))
     assert preflight(app, "PUT", "/x") == granted("OPTIONS, PUT", max_age="1")
+
+
+def test_a_method_with_a_bad_policy_is_not_named_by_the_others() -> None:
+    app = new_app()
+    preflight(app, "PUT", "/missing")  # the first request checks all policies, so the view comes later
+
+    class Data(MethodView):
+        @cors_route(allow_credentials=True, allow_origins="*")
+        def delete(self) -> str:
+            return ""
+
+        def patch(self) -> str:
+            return ""
+
+        def put(self) -> str:
+            return ""
+
+    app.url_map.add(Rule("/x", endpoint="x", methods=["DELETE", "PATCH", "PUT"]))
+    app.view_functions["x"] = Data.as_view("x")
+    assert preflight(app, "DELETE", "/x") == REFUSED
+    assert preflight(app, "PATCH", "/x") == preflight(app, "PUT", "/x") == granted("PATCH, PUT")

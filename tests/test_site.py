@@ -82,7 +82,7 @@ def search(chromium: Chrome, site: Path, query: str) -> list[str]:
     [
         ("CORS: preflight request failed", "refusals.html#cors-preflight-request-failed"),
         ("CORS preflight request failed", "refusals.html"),
-        ("Network Error", "refusals.html"),
+        ("Network Error", "messages.html"),
         (
             "No 'Access-Control-Allow-Origin' header is present on the requested resource",
             "messages.html#allow-origin-missing",

@@ -893,9 +893,11 @@ class Judge:
 
     def keeps_policy(self, policy: Changes, ask: Ask, environ: WSGIEnvironment, method: str) -> bool:
         """Whether *method* reaches a view of this policy at the same URL, where another rule may handle it."""
-        if method in {"GET", "HEAD", "POST", "OPTIONS", ask.method.upper()}:
+        if method in {"GET", "HEAD", "POST", ask.method.upper()}:
             return True
         reached = send(self.twin.door.app, {**environ, "REQUEST_METHOD": method})
+        if method == "OPTIONS":  # Flask answers, unless a rule of another URL redirects it
+            return reached.status != 308
         endpoint, view = reached.headers.get("X-Endpoint"), reached.headers.get("X-View")
         return endpoint is not None and is_same(self.policy_of(endpoint, view, method)[0], policy)
 
