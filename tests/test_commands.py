@@ -227,6 +227,29 @@ def test_bad_input_is_one_sentence_and_status_2(app: Any, arguments: tuple[str, 
     assert result.stderr.count("\n") == 1
 
 
+NOT_FLASK = {
+    "middleware": (
+        "test_commands:middleware",
+        "A valid Flask application was not obtained from 'test_commands:middleware'. For a WSGI app without Flask,"
+        " write: python -m flask_preflight routes module:object",
+    ),
+    "import-fails": (
+        "broken",
+        "While importing 'broken', an ImportError was raised: ModuleNotFoundError: No module named 'not_installed'",
+    ),
+}
+
+
+@pytest.mark.parametrize(("path", "says"), NOT_FLASK.values(), ids=NOT_FLASK)
+def test_a_module_without_a_flask_app_is_one_sentence_that_names_the_other_command(
+    path: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.py").write_text("import not_installed", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    result = CliRunner().invoke(flask_commands, ["routes"], obj=ScriptInfo(app_import_path=path))
+    assert (result.exit_code, result.stdout, result.stderr) == (2, "", f"Error: {says}\n")
+
+
 BAD_LOCKS = {
     "not-json": ("{", "lock.json is not JSON: "),
     "a-list": ("[]", "lock.json is no lock file. Write one: flask preflight routes --lock lock.json"),

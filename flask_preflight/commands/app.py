@@ -48,7 +48,8 @@ def make_target(ctx: click.Context) -> Target:
     name = ctx.meta.get(NAME_KEY)
     if name is not None:
         return target_of(load(name), name)
-    with explaining("The app"):
+    advice = f"For a WSGI app without Flask, write: python -m flask_preflight {ctx.info_name} module:object"
+    with explaining("The app", advice):
         app = ctx.ensure_object(ScriptInfo).load_app()
     return target_of(app, "The app")
 

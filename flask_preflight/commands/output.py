@@ -46,14 +46,19 @@ _LONGEST_MESSAGE: Final = 1000
 
 
 @contextmanager
-def explaining(what: str) -> Iterator[None]:
-    """Turn whatever a module of the user's raises into `CannotRun`, but for `PolicyError`."""
+def explaining(what: str, advice: str = "") -> Iterator[None]:
+    """Turn whatever a module of the user's raises into `CannotRun`, but for `PolicyError`.
+
+    *advice* is for a module that can be imported, but holds no Flask app.
+    """
     try:
         yield
     except PolicyError:
         raise
     except click.ClickException as error:
-        raise CannotRun(_one_line(error.format_message())) from error
+        message = error.format_message()
+        advised = message if "Traceback" in message else f"{message} {advice}"
+        raise CannotRun(_one_line(advised)) from error
     except SystemExit as error:  # it would be the exit status of the command
         raise CannotRun(f"{what} cannot be imported: it calls sys.exit({error.code!a}).") from error
     except Exception as error:
