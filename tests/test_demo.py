@@ -168,7 +168,7 @@ content-type: application/json
 """
 UNKNOWN = """\
 401 UNAUTHORIZED
-content-length: 39
+content-length: 40
 content-type: application/json
 
 {

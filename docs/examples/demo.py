@@ -171,7 +171,7 @@ def read_page(**origins: str) -> str:
         "report": inspect.getsource(flask_app.report),
         "status": inspect.getsource(flask_app.status),
         "visits": inspect.getsource(count_visit),
-        "account": "\n".join(map(inspect.getsource, (add_account, log_in, show_account))),
+        "account": "\n".join(inspect.getsource(view) for view in (add_account, log_in, show_account)),
     }
     page = PAGE.read_text(encoding="utf-8")
     for name, value in values.items():
