@@ -1,4 +1,4 @@
-"""The site in a browser: nothing is cut off, on a phone too, and the search leads first to the page that helps."""
+"""The site in a browser: all can read it, on a phone too, and the search leads first to the page that helps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import cast
 from urllib.parse import quote
 
 import pytest
+from accessibility import DESK, PHONE, THEMES, barriers, look_as
 from doc_programs import ROOT
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -57,11 +58,40 @@ def test_nothing_is_cut_off(site: Path, chromium: Chrome) -> None:
     cut = {}
     for page in PAGES:
         chromium.get((site / page).as_uri())
-        for width in (1280, 390):
-            metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-            chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        for width in (DESK, PHONE):
+            look_as(chromium, width, "light")
             cut[page, width] = chromium.execute_script(CUT_OFF)
     assert {place: texts for place, texts in cut.items() if texts} == {}
+
+
+# They have all that the theme makes: code, output, tables, drawings, docstrings.
+SAMPLES = ["start.html", "what-happens.html", "coming-from/flask-cors.html", "commands/verify.html", "search.html"]
+
+
+@pytest.mark.timeout(1200)  # axe compares the colours of all words
+def test_nothing_bars_the_way(site: Path, chromium: Chrome) -> None:
+    chromium.set_script_timeout(300)
+    views = [(page, DESK, "light") for page in PAGES]
+    views += [(page, width, theme) for page in SAMPLES for width in (DESK, PHONE) for theme in THEMES]
+    found = {}
+    for page, width, theme in views:
+        look_as(chromium, width, theme)
+        chromium.get((site / page).as_uri())
+        found[page, width, theme] = barriers(chromium)
+    assert {view: barrier for view, barrier in found.items() if barrier} == {}
+
+
+def test_code_that_scrolls_takes_the_focus(site: Path, chromium: Chrome) -> None:
+    chromium.get((site / "start.html").as_uri())
+    focusable = {}
+    for width in (DESK, PHONE):
+        look_as(chromium, width, "light")
+        parts = "[...document.querySelectorAll('pre')].filter((pre) => pre.scrollWidth > pre.clientWidth === {})"
+        scrolling = f"return {parts.replace('{}', 'true')}.map((pre) => pre.tabIndex)"
+        still = f"return {parts.replace('{}', 'false')}.map((pre) => pre.tabIndex)"
+        focusable[width] = set(chromium.execute_script(scrolling)), set(chromium.execute_script(still))
+    assert focusable[PHONE] == ({0}, {-1})
+    assert focusable[DESK][1] == {-1}
 
 
 FOUND = """
