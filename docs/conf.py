@@ -37,12 +37,24 @@ nitpick_ignore = [("py:obj", "Flask"), ("py:func", "functools.wraps")]  # theirs
 html_theme = "furo"
 html_title = f"flask-preflight {version}"
 html_static_path = ["_static"]
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"  # the default of the theme underlines modules, as if they were links
 html_css_files = ["site.css"]
+html_js_files = ["accessible.js"]
 html_show_sourcelink = False
 html_copy_source = False
 html_search_scorer = str(Path(__file__).parent / "scorer.js")
 html_theme_options = {
-    "light_css_variables": {"color-brand-primary": "#0b6623", "color-brand-content": "#0b6623"},
-    "dark_css_variables": {"color-brand-primary": "#7ddc9a", "color-brand-content": "#7ddc9a"},
+    # links are underlined in a colour that can be seen
+    "light_css_variables": {
+        "color-brand-primary": "#0b6623",
+        "color-brand-content": "#0b6623",
+        "color-link-underline": "#5c9a6e",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#7ddc9a",
+        "color-brand-content": "#7ddc9a",
+        "color-link-underline": "#4f8f63",
+    },
 }
 copybutton_exclude = ".linenos, .gp, .go"

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from accessibility import DESK, PHONE, THEMES, barriers, look_as
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
+
+from flask_preflight.documentation import SITE
 
 pytestmark = pytest.mark.slow
 
@@ -32,11 +37,17 @@ class Demo(NamedTuple):
     backend: str
     stranger: str
 
+    @property
+    def other_site(self) -> str:
+        return self.frontend.replace("127.0.0.1", "localhost")
+
 
 @contextmanager
 def running_demo() -> Iterator[Demo]:
     """Start what ``make demo`` starts, and wait until it has said where it is."""
-    with subprocess.Popen([sys.executable, str(DEMO)], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, str(DEMO)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as process:
         try:
             assert process.stdout is not None
             urls: list[str] = []
@@ -75,11 +86,20 @@ def test_it_serves_the_page_until_it_is_told_to_stop(number: signal.Signals) -> 
     [(status, page)] = pages
     assert status == 200
     assert not re.search(r"@\w+@", page), "a blank is left"
-    # nothing comes from elsewhere: there are no other URLs than the three origins, the namespace of the icon, and the
-    # front end that the app names in its source
+    # nothing comes from elsewhere: there are no other URLs than the four origins, the namespace of the icon, the front
+    # end that the app names in its source, and links to the documentation
     urls = set(re.findall(r"\w+://[\w.:-]+", page))
-    assert urls == {demo.frontend, demo.backend, demo.stranger, "http://www.w3.org", "https://frontend.com"}
-    for policy in ("Preflight(", "cors_blueprint(", "def create_app(", "@cors_route(allow_origins="):
+    documentation = re.match(r"\w+://[^/]+", SITE)
+    assert documentation is not None
+    assert urls == {*demo[1:], demo.other_site, "http://www.w3.org", "https://frontend.com", documentation[0]}
+    assert not re.search(r"<(script|link|img|iframe)[^>]+https?:(?!//www\.w3\.org)", page)
+    for policy in (
+        "Preflight(",
+        "cors_blueprint(api",
+        "def create_app(",
+        "@cors_route(allow_origins=&quot;",
+        "def add_account(",
+    ):
         assert page.count(policy) == 1, "the page shows each once"
 
 
@@ -110,9 +130,10 @@ FLAGS = """
 """
 
 NOT_TOLD = "TypeError: Failed to fetch"
+NOT_GRANTED = "No 'Access-Control-Allow-Origin' header"
 
 NO_TOKEN = "Request header field authorization is not allowed by Access-Control-Allow-Headers"
-NO_TOKEN_EXPLAINED = "The request header 'authorization' is not in allow_headers"
+NO_TOKEN_EXPLAINED = "headers-not-allowed; The request header 'authorization' is not in allow_headers"
 
 # Of the headers, the page is told those that need no permission, and those that the view exposes
 SAVED = """\
@@ -136,11 +157,24 @@ retry-after: 60
   "error": "The disk is full."
 }
 """
+KNOWN = """\
+200 OK
+content-length: 20
+content-type: application/json
 
+{
+  "user": "Ada"
+}
+"""
+UNKNOWN = """\
+401 UNAUTHORIZED
+content-length: 40
+content-type: application/json
 
-class Width(NamedTuple):
-    pixels: int
-    is_phone: bool
+{
+  "error": "You are not logged in."
+}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +183,7 @@ def demo() -> Iterator[Demo]:
         yield demo
 
 
-@pytest.fixture(scope="module", params=[Width(360, True), Width(1280, False)], ids=["phone", "desk"])
+@pytest.fixture(scope="module", params=[PHONE, DESK], ids=["phone", "desk"])
 def chromium(request: pytest.FixtureRequest) -> Iterator[Chrome]:
     """A browser of its own for each width, since browsers remember what preflights were granted."""
     options = ChromeOptions()
@@ -159,9 +193,7 @@ def chromium(request: pytest.FixtureRequest) -> Iterator[Chrome]:
     # the driver is named, so that Selenium does not go and look for one
     driver = Chrome(options, Service(shutil.which("chromedriver")))
     try:
-        width: Width = request.param
-        metrics = {"width": width.pixels, "height": 800, "deviceScaleFactor": 1, "mobile": width.is_phone}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        look_as(driver, request.param, "light")
         yield driver
     finally:
         driver.quit()
@@ -186,8 +218,19 @@ def play(chromium: Chrome, story: str) -> WebElement:
 
 
 def finished(chromium: Chrome, card: WebElement) -> WebElement:
-    WebDriverWait(chromium, PATIENCE).until(lambda _: card.get_attribute("aria-busy") == "false")
+    findings = card.find_element(By.CLASS_NAME, "findings")
+    WebDriverWait(chromium, PATIENCE).until(lambda _: findings.get_attribute("aria-busy") == "false")
     return card
+
+
+@contextmanager
+def framed(chromium: Chrome, card: WebElement, story: str) -> Iterator[WebElement]:
+    """The story that a page in the card's frame has played."""
+    chromium.switch_to.frame(card.find_element(By.TAG_NAME, "iframe"))
+    try:
+        yield finished(chromium, chromium.find_element(By.ID, story))
+    finally:
+        chromium.switch_to.default_content()
 
 
 def texts(card: WebElement, selector: str) -> list[str]:
@@ -199,7 +242,9 @@ def verdict(card: WebElement) -> tuple[str | None, str]:
     return card.get_attribute("data-verdict"), text
 
 
-RIGHT = ("right", "✓ As it should be.")
+ALLOWED = ("allowed", "✓ Allowed, as it should be.")
+READABLE = ("readable", "✓ Readable, as it should be.")
+REFUSED = ("refused", "⊘ Refused, as it should be.")
 WRONG = ("wrong", "✗ Not as it should be.")
 
 
@@ -223,20 +268,24 @@ def assert_nothing_juts_out(chromium: Chrome) -> None:
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    ("story", "told", "wire"),
+    ("story", "ends", "told", "wire"),
     [
-        pytest.param("save", SAVED, ["OPTIONS", "PUT"], id="PUT-allowed"),
-        pytest.param("report", FAILED, ["GET"], id="500-readable"),
+        pytest.param("save", ALLOWED, SAVED, ["OPTIONS", "PUT"], id="PUT-allowed"),
+        pytest.param("report", READABLE, FAILED, ["GET"], id="500-readable"),
+        pytest.param("cookie", ALLOWED, KNOWN, ["POST", "GET"], id="cookie-of-the-same-site"),
     ],
 )
-def test_what_is_allowed_reaches_the_page(chromium: Chrome, demo: Demo, story: str, told: str, wire: list[str]) -> None:
+def test_what_is_allowed_reaches_the_page(
+    chromium: Chrome, demo: Demo, story: str, ends: tuple[str, str], told: str, wire: list[str]
+) -> None:
     visit(chromium, demo.frontend)
     card = play(chromium, story)
-    assert verdict(card) == RIGHT
+    assert verdict(card) == ends
     assert texts(card, ".told") == [told]
     assert methods_on_the_wire(card) == wire
     assert not [message for message in read_console(chromium) if "CORS" in message]
     assert_nothing_juts_out(chromium)
+    assert_verdict_is_in_sight(chromium, card)
 
 
 @pytest.mark.browser
@@ -253,13 +302,13 @@ def test_a_granted_preflight_is_not_asked_again(chromium: Chrome, demo: Demo) ->
         pytest.param(
             "delete",
             "Method DELETE is not allowed by Access-Control-Allow-Methods",
-            "The method 'DELETE' is not in allow_methods",
+            "method-not-allowed; The method 'DELETE' is not in allow_methods",
             id="method",
         ),
         pytest.param(
             "header",
             "Request header field x-request-id is not allowed by Access-Control-Allow-Headers",
-            "The request header 'x-request-id' is not in allow_headers",
+            "headers-not-allowed; The request header 'x-request-id' is not in allow_headers",
             id="header",
         ),
         pytest.param("status", NO_TOKEN, NO_TOKEN_EXPLAINED, id="header-that-other-routes-allow"),
@@ -269,20 +318,45 @@ def test_what_is_not_allowed_is_explained(
     chromium: Chrome, demo: Demo, story: str, console: str, explained: str
 ) -> None:
     visit(chromium, demo.frontend)
-    card = play(chromium, story)
-    assert verdict(card) == RIGHT
-    assert_refused(chromium, card, console, explained)
+    assert_refused(chromium, play(chromium, story), console, explained)
+
+
+@pytest.mark.browser
+def test_a_plain_get_arrives_although_it_is_not_allowed(chromium: Chrome, demo: Demo) -> None:
+    visit(chromium, demo.frontend)
+    explained = f"origin-not-allowed; The origin '{demo.frontend}' is not allowed: allow_origins is empty."
+    visits = []
+    for _ in range(2):
+        card = play(chromium, "visits")
+        assert_refused(chromium, card, NOT_GRANTED, explained, ["GET"])
+        [answer] = texts(card, ".exchange .text")
+        visits.append(json.loads(answer)["visits"])
+    assert visits[1] == visits[0] + 1, "the view ran each time"
 
 
 @pytest.mark.browser
 def test_a_stranger_is_refused_in_the_frame(chromium: Chrome, demo: Demo) -> None:
     visit(chromium, demo.frontend)
-    assert verdict(play(chromium, "stranger")) == RIGHT
+    card = play(chromium, "stranger")
+    assert verdict(card) == REFUSED
     assert_nothing_juts_out(chromium)
-    chromium.switch_to.frame(chromium.find_element(By.TAG_NAME, "iframe"))
-    card = finished(chromium, chromium.find_element(By.ID, "save"))
-    assert verdict(card) == RIGHT
-    assert_refused(chromium, card, "No 'Access-Control-Allow-Origin' header", origin_is_explained(demo))
+    assert_verdict_is_in_sight(chromium, card)
+    with framed(chromium, card, "save") as played:
+        assert_refused(chromium, played, NOT_GRANTED, origin_is_explained(demo))
+
+
+@pytest.mark.browser
+def test_the_other_site_may_read_but_its_requests_have_no_cookie(chromium: Chrome, demo: Demo) -> None:
+    visit(chromium, demo.frontend)
+    assert cookies_on_the_wire(play(chromium, "cookie"))[-1], "the browser has the cookie"
+    card = play(chromium, "other-site")
+    assert verdict(card) == READABLE
+    assert_nothing_juts_out(chromium)
+    with framed(chromium, card, "cookie") as played:
+        assert verdict(played) == READABLE
+        assert texts(played, ".told") == [UNKNOWN]
+        assert methods_on_the_wire(played) == ["POST", "GET"]
+        assert cookies_on_the_wire(played) == [False, False]
 
 
 @pytest.mark.browser
@@ -290,53 +364,94 @@ def test_a_stranger_is_refused_in_the_frame(chromium: Chrome, demo: Demo) -> Non
 def test_a_stranger_is_refused_in_a_tab(chromium: Chrome, demo: Demo, story: str) -> None:
     visit(chromium, demo.stranger)
     assert demo.stranger in chromium.find_element(By.ID, "banner").text
-    card = play(chromium, story)
-    assert verdict(card) == RIGHT
-    assert_refused(chromium, card, "No 'Access-Control-Allow-Origin' header", origin_is_explained(demo))
+    assert_refused(chromium, play(chromium, story), NOT_GRANTED, origin_is_explained(demo))
 
 
 @pytest.mark.browser
 def test_where_all_origins_are_allowed_a_stranger_is_refused_for_its_header(chromium: Chrome, demo: Demo) -> None:
     visit(chromium, demo.stranger)
-    card = play(chromium, "status")
-    assert verdict(card) == RIGHT
-    assert_refused(chromium, card, NO_TOKEN, NO_TOKEN_EXPLAINED)
+    assert_refused(chromium, play(chromium, "status"), NO_TOKEN, NO_TOKEN_EXPLAINED)
 
 
 @pytest.mark.browser
-def test_a_stranger_cannot_read_what_is_sent_without_asking(chromium: Chrome, demo: Demo) -> None:
+@pytest.mark.parametrize(("story", "wire"), [("report", ["GET"]), ("cookie", ["POST", "GET"])])
+def test_a_stranger_cannot_read_what_is_sent_without_asking(
+    chromium: Chrome, demo: Demo, story: str, wire: list[str]
+) -> None:
     visit(chromium, demo.stranger)
-    card = play(chromium, "report")
-    assert verdict(card) == RIGHT
-    assert texts(card, ".told") == [NOT_TOLD]
-    assert methods_on_the_wire(card) == ["GET"]
-    assert_console_says(chromium, "No 'Access-Control-Allow-Origin' header")
+    assert_refused(chromium, play(chromium, story), NOT_GRANTED, "origin-not-allowed; The origin", wire)
 
 
 @pytest.mark.browser
-def test_the_page_admits_it_when_a_story_ends_otherwise(chromium: Chrome) -> None:
+def test_the_page_admits_it_when_the_servers_do_not_answer(chromium: Chrome) -> None:
     with running_demo() as demo:
         visit(chromium, demo.frontend)
         demo.process.kill()
         demo.process.wait(PATIENCE)
-        for story in ("save", "delete", "header", "report", "status"):
-            assert verdict(play(chromium, story)) == WRONG
+        stories = story_ids(chromium)
+        assert len(stories) == 9
+        for story in stories:
+            card = play(chromium, story)
+            assert verdict(card) == WRONG
+            assert texts(card, ".verdict")[0].endswith("The demo’s servers do not answer. Are they still running?")
+            assert texts(card, ".findings") == [""]
+
+
+@pytest.mark.browser
+def test_nothing_bars_the_way(chromium: Chrome, demo: Demo) -> None:
+    """Before and after each story was played, with a keyboard, in both themes and in the frames."""
+    found = {}
+    width = chromium.execute_script("return innerWidth")
+    for theme in THEMES:
+        look_as(chromium, width, theme)
+        visit(chromium, demo.frontend)
+        found[theme, "before"] = barriers(chromium)
+        for story in story_ids(chromium):
+            card = chromium.find_element(By.ID, story)
+            card.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+            finished(chromium, card)
+        found[theme, "after"] = barriers(chromium)
+        for card_id, story in (("stranger", "save"), ("other-site", "cookie")):
+            with framed(chromium, chromium.find_element(By.ID, card_id), story):
+                found[theme, card_id] = barriers(chromium)
+    assert {place: barrier for place, barrier in found.items() if barrier} == {}
+
+
+def story_ids(chromium: Chrome) -> list[str]:
+    return [str(card.get_attribute("id")) for card in chromium.find_elements(By.CLASS_NAME, "story")]
+
+
+def cookies_on_the_wire(card: WebElement) -> list[bool]:
+    """Which of the requests had a cookie."""
+    return ["\nCookie:" in text for text in texts(card, ".exchange > :first-child pre")]
 
 
 def origin_is_explained(demo: Demo) -> str:
     return (
-        f"The origin '{demo.stranger}' is not in allow_origins."
+        f"origin-not-allowed; The origin '{demo.stranger}' is not in allow_origins."
         f" The nearest allowed origin is '{demo.frontend}'. It differs in the port."
     )
 
 
-def assert_refused(chromium: Chrome, card: WebElement, console: str, explained: str) -> None:
-    """Only the preflight was sent; page, console and back end each say what they should, and the page foretells it."""
+def assert_refused(
+    chromium: Chrome, card: WebElement, console: str, explained: str, wire: Sequence[str] = ("OPTIONS",)
+) -> None:
+    """Page, console, terminal and header each say what they should, and the page foretells the console."""
+    assert verdict(card) == REFUSED
     assert texts(card, ".told") == [NOT_TOLD]
-    assert methods_on_the_wire(card) == ["OPTIONS"]
-    [answer] = texts(card, ".exchange .text")
-    assert answer.startswith(explained)
-    [foretold] = texts(card, ".console")
+    assert methods_on_the_wire(card) == [*wire]
+    [foretold], [refusal], [line] = (texts(card, f".{name}") for name in ("console", "refusal", "terminal"))
+    assert refusal.startswith(explained)
+    reason, _, sentence = refusal.partition("; ")
+    assert re.fullmatch(rf"Refused a CORS (preflight|request), {reason}: '\w+' '[/\w]+'\. {re.escape(sentence)}", line)
+    [link] = card.find_elements(By.CSS_SELECTOR, ".findings a")
+    assert link.get_attribute("href") == f"{SITE}refusals.html#{reason}"
     assert console in foretold
     assert_console_says(chromium, foretold)
     assert_nothing_juts_out(chromium)
+
+
+def assert_verdict_is_in_sight(chromium: Chrome, card: WebElement) -> None:
+    shown = card.find_element(By.CLASS_NAME, "verdict")
+    in_sight = "const {top, bottom} = arguments[0].getBoundingClientRect(); return 0 <= top && bottom <= innerHeight"
+    WebDriverWait(chromium, PATIENCE).until(lambda driver: driver.execute_script(in_sight, shown))

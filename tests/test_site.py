@@ -1,4 +1,4 @@
-"""The site in a browser: nothing is cut off, on a phone too, and the search leads first to the page that helps."""
+"""The site in a browser: all can read it, on a phone too, and the search leads first to the page that helps."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import cast
 from urllib.parse import quote
 
 import pytest
+from accessibility import DESK, PHONE, THEMES, barriers, look_as
 from doc_programs import ROOT
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
@@ -57,11 +58,43 @@ def test_nothing_is_cut_off(site: Path, chromium: Chrome) -> None:
     cut = {}
     for page in PAGES:
         chromium.get((site / page).as_uri())
-        for width in (1280, 390):
-            metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-            chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        for width in (DESK, PHONE):
+            look_as(chromium, width, "light")
             cut[page, width] = chromium.execute_script(CUT_OFF)
     assert {place: texts for place, texts in cut.items() if texts} == {}
+
+
+# They have all that the theme makes: code, output, tables, drawings, docstrings.
+SAMPLES = ["start.html", "what-happens.html", "coming-from/flask-cors.html", "commands/verify.html", "search.html"]
+
+
+@pytest.mark.timeout(1200)  # axe compares the colours of all words
+def test_nothing_bars_the_way(site: Path, chromium: Chrome) -> None:
+    chromium.set_script_timeout(300)
+    views = [(page, DESK, "light") for page in PAGES]
+    views += [(page, width, theme) for page in SAMPLES for width in (DESK, PHONE) for theme in THEMES]
+    found = {}
+    for page, width, theme in views:
+        look_as(chromium, width, theme)
+        chromium.get((site / page).as_uri())
+        found[page, width, theme] = barriers(chromium)
+    assert {view: barrier for view, barrier in found.items() if barrier} == {}
+
+
+SCROLLING_AND_FOCUSABLE = """
+return [...document.querySelectorAll("pre")].map((pre) => [pre.scrollWidth > pre.clientWidth, pre.tabIndex === 0]);
+"""
+
+
+def test_code_that_scrolls_and_no_other_takes_the_focus(site: Path, chromium: Chrome) -> None:
+    chromium.get((site / "start.html").as_uri())
+
+    def focusable(driver: Chrome) -> set[tuple[bool, bool]]:
+        return {(scrolls, focus) for scrolls, focus in driver.execute_script(SCROLLING_AND_FOCUSABLE)}
+
+    for width, expected in ((PHONE, {(True, True), (False, False)}), (DESK, {(False, False)})):
+        look_as(chromium, width, "light")
+        WebDriverWait(chromium, PATIENCE).until(lambda driver: focusable(driver) == expected)  # noqa: B023 - used at once
 
 
 FOUND = """

@@ -1,4 +1,4 @@
-"""A page, its back end and a page of another site, on three ports of this machine, which are three origins.
+"""A page, its back end, a stranger's page and a page of another site, all on this machine.
 
 Run it, open the URL that it prints, and press the buttons.
 """
@@ -9,20 +9,28 @@ import argparse
 import html
 import inspect
 import json
+import logging
 import signal
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
 from contextlib import ExitStack
+from contextvars import ContextVar
+from itertools import count
 from pathlib import Path
+from secrets import token_hex
 from socketserver import ThreadingMixIn
 from threading import Thread
 from typing import TYPE_CHECKING
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 import app as flask_app
+from flask import Blueprint, Flask, session
 from werkzeug import Request, Response
 from werkzeug.test import run_wsgi_app
+
+from flask_preflight import cors_blueprint, cors_route
+from flask_preflight.documentation import link
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -37,8 +45,62 @@ SHOWN = {
     "Access-Control-Request-Headers",
     "Authorization",
     "Content-Type",
+    "Cookie",
     "X-Request-Id",
 }
+
+# ---- the views that app.py does not have ----
+
+account = Blueprint("account", __name__, url_prefix="/account")
+visits = count(1)
+
+
+def add_account(app: Flask, pages: list[str]) -> None:
+    app.config["SECRET_KEY"] = token_hex()
+    app.config["SESSION_COOKIE_NAME"] = "flask-preflight-demo"
+    app.config["SESSION_COOKIE_SAMESITE"] = "Lax"
+    cors_blueprint(account, allow_origins=pages, allow_credentials=True)
+    app.register_blueprint(account)
+
+
+@account.post("/login")
+def log_in() -> dict[str, str]:
+    session["user"] = "Ada"
+    return {"user": "Ada"}
+
+
+@account.get("")
+def show_account() -> tuple[dict[str, str], int]:
+    if "user" in session:
+        return {"user": session["user"]}, 200
+    return {"error": "You are not logged in."}, 401
+
+
+@cors_route(allow_origins=[])  # no page may read this
+def count_visit() -> dict[str, int]:
+    return {"visits": next(visits)}
+
+
+def create_backend(frontend: str, other_site: str) -> Flask:
+    app = flask_app.create_app(frontend)
+    app.debug = True  # explains refusals; Werkzeug's debugger and reloader come only with app.run()
+    add_account(app, [frontend, other_site])
+    app.add_url_rule("/visits", view_func=count_visit)
+    return app
+
+
+# ---- what the page shows ----
+
+LOGGED: ContextVar[list[str]] = ContextVar("LOGGED")
+
+
+class Terminal(logging.Handler):
+    """Prints log records, as Python does by default, and keeps those of a request for the page."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = self.format(record)
+        print(line, file=sys.stderr)
+        LOGGED.get([]).append(line)
 
 
 class Wire:
@@ -53,6 +115,7 @@ class Wire:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         request = Request(environ)
+        LOGGED.set([])
         chunks, status, headers = run_wsgi_app(self.app, environ, buffered=True)
         body = b"".join(chunks)
         exchange = {
@@ -62,6 +125,7 @@ class Wire:
             "status": status,
             "got": list(headers),
             "text": body.decode(),
+            "logged": LOGGED.get(),
         }
         # recorded before anything is sent, because the page asks as soon as it has its response
         self.kept[request.headers.get("Origin", "")].append(exchange)
@@ -91,12 +155,31 @@ def frontend(page: str, wire: Wire) -> WSGIApplication:
     return app
 
 
-def sources() -> dict[str, str]:
-    """The source code that the page shows: what all routes share, and the views, by name."""
-    views = (flask_app.save, flask_app.delete, flask_app.report, flask_app.status)
+def read_page(**origins: str) -> str:
+    """The page, with its blanks filled: origins, links, and the source code of the back end."""
     module = inspect.getsource(flask_app)
     shared = module[module.index("# At every route") : module.index("@api.")]
-    return {"source": shared.rstrip(), **{view.__name__: inspect.getsource(view).rstrip() for view in views}}
+    values = {
+        **origins,
+        "documentation": link("index"),
+        "refusals": link("refusals"),
+        "cookies": link("testing", "log-in-with-cookies"),
+        "security": link("security", "what-cors-is-not"),
+        "source": shared,
+        "save": inspect.getsource(flask_app.save),
+        "delete": inspect.getsource(flask_app.delete),
+        "report": inspect.getsource(flask_app.report),
+        "status": inspect.getsource(flask_app.status),
+        "visits": inspect.getsource(count_visit),
+        "account": "\n".join(inspect.getsource(view) for view in (add_account, log_in, show_account)),
+    }
+    page = PAGE.read_text(encoding="utf-8")
+    for name, value in values.items():
+        page = page.replace(f"@{name}@", html.escape(value.rstrip()))
+    return page
+
+
+# ---- the servers ----
 
 
 class Server(ThreadingMixIn, WSGIServer):
@@ -142,21 +225,15 @@ def main() -> None:
         except OSError as error:
             sys.exit(f"Cannot listen: {error.strerror}. Choose other ports.")
 
-        app = flask_app.create_app(front.origin)
-        app.debug = True  # explains refusals; Werkzeug's debugger and reloader come only with app.run()
-        wire = Wire(app)
-        page = PAGE.read_text(encoding="utf-8")
-        for name, value in {
-            "frontend": front.origin,
-            "backend": back.origin,
-            "stranger": stranger.origin,
-            **sources(),
-        }.items():
-            page = page.replace(f"@{name}@", html.escape(value))
+        # browsers take the names of this machine for different sites
+        other_site = f"http://localhost:{front.server_port}"
+        wire = Wire(create_backend(front.origin, other_site))
+        page = read_page(frontend=front.origin, backend=back.origin, stranger=stranger.origin, other_site=other_site)
         back.set_app(wire)
-        # the same page on two origins, of which the back end allows one
+        # the same page at three origins, which the back end treats differently
         front.set_app(frontend(page, wire))
         stranger.set_app(frontend(page, wire))
+        logging.getLogger("flask_preflight").addHandler(Terminal())
 
         for server in (back, stranger):
             Thread(target=server.serve_forever, daemon=True).start()
