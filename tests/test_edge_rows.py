@@ -350,6 +350,37 @@ def test_a_method_of_all_urls_is_named_only_where_the_app_names_it(wide: str, na
     assert granted > 0
 
 
+@pytest.mark.parametrize("wide", ["/<path:p>", "/<p>"])
+@pytest.mark.parametrize("narrow", ["/x", "/<string(length=1):p>", "/<any(x, x1):p>"])
+@pytest.mark.parametrize("end", ["/gone//", "/gone/away", "/gone"])
+def test_a_redirect_is_no_example_of_another_rule(wide: str, narrow: str, end: str) -> None:
+    """There the app names fewer methods than at the other URLs of the wide rule, also if it leads back to that."""
+    app = Flask("redirecting", static_folder=None)
+    Preflight(app, allow_origins=[PAGE])
+    view = cors_route(allow_methods=["GET", "PUT"])(lambda p: "")
+    app.add_url_rule(wide, "wide", view, methods=["GET", "PUT"])
+    app.add_url_rule(narrow, "narrow", lambda **_: "", methods=["PUT"], redirect_to=end)
+    rows, granted = rows_of_app(FlaskTarget(app)), 0
+    for path, method in itertools.product(("/x", "/x1", "/y", "/long"), ("GET", "PUT")):
+        asked = Asked("OPTIONS", path, PAGE, method, "")
+        answer = answer_of(rows, asked)
+        granted += answer is not None
+        assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid"), asked
+    assert granted > 0 or narrow != "/x"
+
+
+@pytest.mark.parametrize(
+    ("target", "is_granted"),
+    [
+        *(("/app", True), ("/app/", True), ("/app/x/y?z", True), ("/application", False), ("/app-admin/x", False)),
+        *(("/app/..%2fadmin", False), ("/app/../admin", False), ("/app//x", False), ("/", False), ("/x/app", False)),
+    ],
+)
+def test_one_policy_for_a_mount_is_not_for_the_paths_beside_it(target: str, is_granted: bool) -> None:
+    rows = rows_of(Policy(allow_origins=[PAGE]), "/app")
+    assert (answer_of(rows, Asked("OPTIONS", target, PAGE, "GET", "")) is not None) == is_granted
+
+
 def test_hosts_are_no_business_of_rows() -> None:
     app = Flask("hosts", host_matching=True, static_folder=None)
     Preflight(app, allow_origins=[PAGE])

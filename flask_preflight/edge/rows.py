@@ -193,7 +193,8 @@ def rows_of(found: Policy | PathPolicies, prefix: str = "") -> list[Row]:
     """The rows of a policy, or of what `by_path` returns, for an app that is mounted at *prefix*."""
     check_prefix(prefix)
     if isinstance(found, Policy):
-        return [_row(f"{prefix}[^ ]*", found, "any path")]
+        # Whatever the target is, unless other apps have paths beside the mount
+        return [_row(_regex_below(prefix, "") if prefix else "[^ ]*", found, "any path")]
     keys = sorted(found.keys(), key=lambda key: (key == "/", -key.count("/"), key))  # the most specific first
     return [_row(_regex_below(prefix, key), found.policy_of(key), key, is_plain=is_plain(key)) for key in keys]
 
