@@ -177,11 +177,11 @@ LINE = re.compile(
         [
             "",
             "#[ -~]*",
-            r'map "[$a-z_ ]+" \$[a-z_0-9]+ \{',
+            r'map "[$a-z_0-9 ]+" \$[a-z_0-9]+ \{',
             r'\s*(default|"[^"\\{}\'`]*(\{[0-9,]+\}[^"\\{}\'`]*)*") "[A-Za-z0-9$_*:, /.-]*";',
             r"\}",
-            r"add_header [A-Za-z-]+ \$cors_header_[0-9]+ always;",
-            r"if \(\$cors_verdict ~ \^[0-9]+\) \{ return [0-9]+; \}",
+            r"add_header [A-Za-z-]+ \$cors_header_[0-9]+_[0-9a-f]{8} always;",
+            r"if \(\$cors_verdict_[0-9a-f]{8} ~ \^[0-9]+\) \{ return [0-9]+; \}",
         ]
     )
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from flask_preflight.commands.output import CannotRun, echo, plural
 from flask_preflight.commands.targets import FlaskTarget, MiddlewareTarget, Target
 from flask_preflight.edge import caddy, envoy, haproxy, javascript, nginx
 from flask_preflight.edge.app import ANOTHER_PATH, rows_of_app
-from flask_preflight.edge.rows import CannotExport, Row, rows_of
+from flask_preflight.edge.rows import CannotExport, Row, digest_of, rows_of
 from flask_preflight.paths import PathPolicies
 from flask_preflight.policy import Policy
 
@@ -76,9 +75,8 @@ def files_of(edge: str, rows: list[Row], command: str) -> dict[str, str]:
 
 
 def _preface(include: str, rows: list[Row], command: str) -> Iterator[str]:
-    digest = hashlib.sha256(repr(rows).encode()).hexdigest()
     yield f"Made by flask-preflight {__version__}: {command}"
-    yield f"Rows: sha256 {digest}"
+    yield f"Rows: sha256 {digest_of(rows)}"
     yield include
     yield "Granted preflights are answered here, and everything else by the app, which keeps its policy."
     yield from (f"Left to the app: {text}" for text in left_to_app(rows))

@@ -6,6 +6,7 @@ The headers are asked of `negotiate`, so no second place knows them.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -65,6 +66,16 @@ def numbered(rows: Iterable[Row]) -> dict[Grant, str]:
     if not grants:
         raise CannotExport("there is nothing that an edge could grant")
     return {grant: f"g{number}" for number, grant in enumerate(grants)}
+
+
+def digest_of(rows: Iterable[Row]) -> str:
+    """SHA-256 of *rows*, in hexadecimal digits."""
+    return hashlib.sha256(repr([*rows]).encode()).hexdigest()
+
+
+def mark_of(rows: Iterable[Row]) -> str:
+    """What the names in the files of one export end with. No other export has these names."""
+    return digest_of(rows)[:8]
 
 
 # ---------------------------------------------------------------------------------------
