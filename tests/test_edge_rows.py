@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import header_values, near_misses, origins, policies
 from test_twins import ADMIN, OTHER, PAGE, STRANGER, Built, Drawer
+from werkzeug.routing import Rule
 from werkzeug.test import run_wsgi_app
 
 from flask_preflight import Policy, Preflight, by_path, cors_exempt, cors_route
 from flask_preflight.commands.targets import FlaskTarget, make_environ
+from flask_preflight.edge import app as edge_app
 from flask_preflight.edge.app import rows_of_app
 from flask_preflight.edge.rows import Asked, CannotExport, Row, answer_of, grant_of, rows_of
 from flask_preflight.engine import Outcome, RequestFacts, negotiate
@@ -348,6 +350,25 @@ def test_a_method_of_all_urls_is_named_only_where_the_app_names_it(wide: str, na
             granted += answer is not None
             assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid"), asked
     assert granted > 0
+
+
+def test_rules_that_begin_differently_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app with many rules takes no quadratic time."""
+    compared: list[object] = []
+
+    def may_meet(one: Rule, two: Rule) -> bool:
+        compared.append((one, two))
+        return may_meet_too(one, two)
+
+    may_meet_too = edge_app._may_meet
+    monkeypatch.setattr(edge_app, "_may_meet", may_meet)
+    app = Flask("many", static_folder=None)
+    Preflight(app, allow_origins=[PAGE])
+    for number in range(100, 200):
+        app.add_url_rule(f"/r{number}/<n>", f"r{number}", lambda n: "", methods=["PUT"])
+    app.add_url_rule("/r1", "short", lambda: "", methods=["PUT"])
+    assert sum(row.grant is not None for row in rows_of_app(FlaskTarget(app))) == 101
+    assert 0 < len(compared) <= 2 * 101
 
 
 @pytest.mark.parametrize("wide", ["/<path:p>", "/<p>"])

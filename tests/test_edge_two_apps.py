@@ -91,7 +91,8 @@ def configure_backends(folder: Path, port: int) -> None:
 
 
 def differences(port: int, paths: tuple[str, ...]) -> list[object]:
-    connection, found = Connection(port), []
+    connection = Connection(port)
+    found: list[object] = []
     lists = ("", "x-two", "content-type")
     for path, origin, method, names in itertools.product(paths, (ONE, TWO), ("PUT", "GET"), lists):
         asked = Asked("OPTIONS", path, origin, method, names)

@@ -7,8 +7,10 @@ wherever another rule comes first, a row of that rule comes first, too.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import takewhile
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -66,9 +68,9 @@ def rows_of_app(target: FlaskTarget, prefix: str = "") -> list[Row]:
     leaves = [*_in_order(app.url_map._matcher._root)]  # no public name has the order
     grants = _Grants(target, prefix)
     rows = [*_rows_of_mounts(app, prefix)]
+    meetings = _Meetings([rule for rule, _ in leaves])
     for number, (rule, ending) in enumerate(leaves):
-        behind = {id(other): other for other, _ in leaves[number + 1 :]}
-        rows += _rows_of_rule(grants, rule, ending, prefix, behind.values())
+        rows += _rows_of_rule(grants, rule, ending, prefix, meetings.behind(number))
     return [*_without_repeats(rows)]
 
 
@@ -112,13 +114,13 @@ def _in_order(state: Any) -> Iterator[tuple[Rule, str]]:
 # ---------------------------------------------------------------------------------------
 
 
-def _rows_of_rule(grants: _Grants, rule: Rule, ending: str, prefix: str, behind: Iterable[Rule]) -> Iterator[Row]:
+def _rows_of_rule(grants: _Grants, rule: Rule, ending: str, prefix: str, others: Iterable[Rule]) -> Iterator[Row]:
+    """The rows of a rule. *others* are the rules behind it that may meet it."""
     if rule.websocket or rule.build_only:
         return
     name = f"{', '.join(sorted((rule.methods or set()) - {'HEAD', 'OPTIONS'})) or 'any method'} {rule.rule}"
     methods = f"(?:{'|'.join(map(quote, sorted(rule.methods)))})" if rule.methods else ANY_METHOD
     wide = f"{prefix}{_wide_path(rule)}"
-    others = [other for other in behind if other is not rule and _may_meet(rule, other)]
     reason = ""
     if ending:
         wide = f"{wide.removesuffix('/')}{'/' if ending == 'extra' else ''}"
@@ -156,11 +158,36 @@ def _methods_behind(grants: _Grants, rule: Rule, others: Iterable[Rule]) -> list
 ANY: Final = frozenset(("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"))
 
 
+class _Meetings:
+    """Which rules may meet. Only those are compared of which one begins like the other."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._rules = rules
+        self._numbers: dict[str, list[int]] = {}
+        for number, rule in enumerate(rules):
+            self._numbers.setdefault(_start_of(rule), []).append(number)
+        self._starts = sorted(self._numbers)
+
+    def behind(self, number: int) -> list[Rule]:
+        """The rules behind a rule that some path may match, too."""
+        rule = self._rules[number]
+        numbers = (each for start in self._related(_start_of(rule)) for each in self._numbers[start])
+        found = {id(other): other for other in (self._rules[each] for each in sorted(numbers) if each > number)}
+        return [other for other in found.values() if other is not rule and _may_meet(rule, other)]
+
+    def _related(self, start: str) -> Iterator[str]:
+        """The starts that begin *start*, and those that *start* begins."""
+        yield from (start[:length] for length in range(len(start)) if start[:length] in self._numbers)
+        numbers = range(bisect_left(self._starts, start), len(self._starts))
+        yield from takewhile(lambda other: other.startswith(start), (self._starts[number] for number in numbers))
+
+
+def _start_of(rule: Rule) -> str:
+    return rule.rule.partition("<")[0].rstrip("/")
+
+
 def _may_meet(one: Rule, two: Rule) -> bool:
-    """Whether some path may match both rules."""
-    first, second = (rule.rule.partition("<")[0].rstrip("/") for rule in (one, two))
-    if not (first.startswith(second) or second.startswith(first)):
-        return False
+    """Whether some path may match both rules, of which one begins like the other."""
     if not all(it.part_isolating for rule in (one, two) for it in rule._converters.values()):
         return True
     pieces, others = (rule.rule.rstrip("/").split("/") for rule in (one, two))
