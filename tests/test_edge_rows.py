@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import header_values, near_misses, origins, policies
 from test_twins import ADMIN, OTHER, PAGE, STRANGER, Built, Drawer
-from werkzeug.routing import Rule
+from werkzeug.routing import IntegerConverter, Rule, ValidationError
 from werkzeug.test import run_wsgi_app
 
 from flask_preflight import Policy, Preflight, by_path, cors_exempt, cors_route
@@ -309,6 +309,9 @@ def odd_shop() -> Flask:
     app.add_url_rule("/exempt", "exempt", cors_exempt(lambda: ""), methods=["PUT"])
     app.add_url_rule("/<uuid:n>/x", "uuid", lambda n: "", methods=["PUT"])
     app.add_url_rule("/<string(length=600):n>/y", "long", lambda n: "", methods=["PUT"])
+    app.add_url_rule(f"/{'y' * 3000}", "long path", lambda: "", methods=["PUT"])
+    items = ", ".join(f"item{number}" for number in range(400))
+    app.add_url_rule(f"/<any({items}):n>/z", "many items", lambda n: "", methods=["PUT"])
     return app
 
 
@@ -320,6 +323,8 @@ def odd_shop() -> Flask:
         ("/00000000-0000-0000-0000-00000000000a/x", True),
         ("/00000000-0000-0000-0000-00000000000g/x", False),
         (f"/{'x' * 600}/y", False),
+        (f"/{'y' * 3000}", False),
+        ("/item7/z", False),
     ],
 )
 def test_an_odd_shop(target: str, is_granted: bool) -> None:
@@ -349,6 +354,33 @@ def test_a_method_of_all_urls_is_named_only_where_the_app_names_it(wide: str, na
             answer = answer_of(rows, asked)
             granted += answer is not None
             assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid"), asked
+    assert granted > 0
+
+
+@pytest.mark.parametrize("first", ["/<int(min=2):p>", "/<int(max=1):p>", "/<even:p>", "/<int(fixed_digits=2):p>"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_number_that_only_one_of_two_rules_takes(first: str, is_first: bool) -> None:
+    """The matcher knows the two by one expression. Where the first refuses, nobody has its methods."""
+
+    class Even(IntegerConverter):
+        def to_python(self, value: str) -> int:
+            if int(value) % 2:
+                raise ValidationError
+            return int(value)
+
+    app = Flask("numbers", static_folder=None)
+    app.url_map.converters["even"] = Even
+    Preflight(app, allow_origins=[PAGE])
+    rules = [(first, "POST"), ("/<int:p>", "PUT")]
+    for rule, method in rules if is_first else rules[::-1]:
+        app.add_url_rule(rule, method, lambda p: "", methods=[method])
+    app.add_url_rule("/other/<int:p>", "other", lambda p: "", methods=["PUT"])
+    rows, granted = rows_of_app(FlaskTarget(app)), 0
+    for path, method in itertools.product(("/1", "/2", "/10", "/11", "/other/1"), ("PUT", "POST")):
+        asked = Asked("OPTIONS", path, PAGE, method, "")
+        answer = answer_of(rows, asked)
+        granted += answer is not None
+        assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid"), asked
     assert granted > 0
 
 

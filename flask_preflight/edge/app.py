@@ -47,6 +47,8 @@ _OTHERS: Final = "[A-Za-z0-9_.~-]"
 ANOTHER_PATH: Final = "the path or the method is another one"
 
 _ANYTHING: Final = "[^ ?#]*"
+_LONGEST_PATH: Final = 2000  # nginx takes words of 4096 bytes
+_LONGEST_TEXT: Final = 200  # a character may become six
 
 
 class Unsayable(ValueError):
@@ -150,7 +152,8 @@ def _methods_behind(grants: _Grants, rule: Rule, others: Iterable[Rule]) -> list
     sharing = [
         other
         for other in others
-        if other._parts != rule._parts and (_share_method(rule, other) or grants.name_options(other))
+        if not _is_same_path(other, rule, grants.target.flask)
+        and (_share_method(rule, other) or grants.name_options(other))
     ]
     return sorted(set[str]().union(*(other.methods or ANY for other in sharing)) - (rule.methods or ANY))
 
@@ -264,16 +267,25 @@ def _sample_of(target: FlaskTarget, rule: Rule, method: str) -> str:
 
     Where a rule of another path takes one of its methods, the answer names fewer of them.
     """
+    app = target.flask
     methods = [each for each in sorted(rule.methods or ()) if flaw_of_method(each) is None]
 
     def leads_there(url: str) -> bool:
-        others = (_match(target.flask, url, each) for each in methods)
-        return _match(target.flask, url, method) is rule and all(it and it._parts == rule._parts for it in others)
+        others = (_match(app, url, each) for each in methods)
+        return _match(app, url, method) is rule and all(it and _is_same_path(it, rule, app) for it in others)
 
-    url = sample_url(rule, target.flask, target.base_url, leads_there)
+    url = sample_url(rule, app, target.base_url, leads_there)
     if not url:
         raise CannotExport("no example URL leads to it")
     return url
+
+
+def _is_same_path(one: Rule, two: Rule, app: Flask) -> bool:
+    """Whether two rules have the same URLs. Converters that look alike in the matcher may still refuse some."""
+    try:
+        return one is two or (one._parts == two._parts and _path_of(one, app) == _path_of(two, app))
+    except Unsayable:
+        return False
 
 
 def _match(app: Flask, url: str, method: str) -> Rule | None:
@@ -312,7 +324,12 @@ def _wide_path(rule: Rule) -> str:
     parts = _parts(rule)
     if parts == [("", None)]:
         return _ANYTHING
-    return "".join(_ANYTHING if converter else quote(text) for text, converter in parts)
+    path = ""
+    for text, converter in parts:
+        path += _ANYTHING if converter else quote(text[:_LONGEST_TEXT])
+        if len(text) > _LONGEST_TEXT or len(path) > _LONGEST_PATH:
+            return f"{path}{_ANYTHING}"
+    return path
 
 
 def _path_of(rule: Rule, app: Flask) -> str:
@@ -329,7 +346,10 @@ def _path_of(rule: Rule, app: Flask) -> str:
         raise Unsayable("its path has unusual characters")
     if "//" in rule.rule or "/." in rule.rule:
         raise Unsayable("its path has unusual characters")
-    return "".join(_expression(converter) if converter else quote(text) for text, converter in parts)
+    path = "".join(_expression(converter) if converter else quote(text) for text, converter in parts)
+    if len(path) > _LONGEST_PATH:
+        raise Unsayable("its path is too long for some edges")
+    return path
 
 
 def _expression(converter: BaseConverter) -> str:
