@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 from flask import Flask
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
@@ -18,6 +18,7 @@ from flask_preflight import fetch
 from flask_preflight.commands.samples import sample_origin
 from flask_preflight.commands.targets import FlaskTarget, preflight_environ
 from flask_preflight.edge.rows import Asked, Grant, Row, answer_of
+from flask_preflight.origin import Origins
 from flask_preflight.policy import Policy
 
 _ANY_ORIGIN = "https://any.invalid"
@@ -54,22 +55,20 @@ def _around(app: Flask) -> Iterator[object]:
 
 def answers_as(target: FlaskTarget, url: str, method: str, policy: Policy, grant: Grant, prefix: str) -> bool:
     """Whether the app, with all that is around it, answers a preflight for *method* at *url* as *grant* says."""
-    for origin in _samples_of(policy):
-        said = answer_of([Row("[^ ]* [^ ]*", grant, "")], Asked("OPTIONS", url, origin, method, ""))
-        if said is not None:
-            environ = preflight_environ(url, method, origin)
-            # The mount is in the path where middleware around the app takes it off.
-            mounted = {**environ, "SCRIPT_NAME": prefix}
-            whole = {**environ, "PATH_INFO": f"{prefix}{environ['PATH_INFO']}"}
-            return any(_answer(target, each) == said for each in ([mounted, whole] if prefix else [environ]))
-    return False
+    rows = [Row("[^ ]* [^ ]*", grant, "")]
+    answers = ((origin, answer_of(rows, Asked("OPTIONS", url, origin, method, ""))) for origin in _samples_of(policy))
+    origin, said = next(each for each in answers if each[1] is not None)  # a grant is for some of them
+    environ = preflight_environ(url, method, origin)
+    # The mount is in the path where middleware around the app takes it off.
+    mounted = {**environ, "SCRIPT_NAME": prefix}
+    whole = {**environ, "PATH_INFO": f"{prefix}{environ['PATH_INFO']}"}
+    return any(_answer(target, each) == said for each in ([mounted, whole] if prefix else [environ]))
 
 
-def _samples_of(policy: Policy) -> Iterator[str]:
+def _samples_of(policy: Policy) -> list[str]:
     if policy.allows_any_origin:
-        yield _ANY_ORIGIN
-    elif isinstance(policy.allow_origins, tuple):
-        yield from map(sample_origin, policy.allow_origins)
+        return [_ANY_ORIGIN]
+    return [*map(sample_origin, cast(Origins, policy.allow_origins))]
 
 
 def _answer(target: FlaskTarget, environ: dict[str, Any]) -> tuple[int, tuple[tuple[str, str], ...]]:
