@@ -13,10 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import header_values, near_misses, origins, policies
 from test_twins import ADMIN, OTHER, PAGE, STRANGER, Built, Drawer
+from werkzeug.routing import IntegerConverter, Rule, ValidationError
 from werkzeug.test import run_wsgi_app
 
 from flask_preflight import Policy, Preflight, by_path, cors_exempt, cors_route
 from flask_preflight.commands.targets import FlaskTarget, make_environ
+from flask_preflight.edge import app as edge_app
 from flask_preflight.edge.app import rows_of_app
 from flask_preflight.edge.rows import Asked, CannotExport, Row, answer_of, grant_of, rows_of
 from flask_preflight.engine import Outcome, RequestFacts, negotiate
@@ -307,6 +309,9 @@ def odd_shop() -> Flask:
     app.add_url_rule("/exempt", "exempt", cors_exempt(lambda: ""), methods=["PUT"])
     app.add_url_rule("/<uuid:n>/x", "uuid", lambda n: "", methods=["PUT"])
     app.add_url_rule("/<string(length=600):n>/y", "long", lambda n: "", methods=["PUT"])
+    app.add_url_rule(f"/{'y' * 3000}", "long path", lambda: "", methods=["PUT"])
+    items = ", ".join(f"item{number}" for number in range(400))
+    app.add_url_rule(f"/<any({items}):n>/z", "many items", lambda n: "", methods=["PUT"])
     return app
 
 
@@ -318,6 +323,8 @@ def odd_shop() -> Flask:
         ("/00000000-0000-0000-0000-00000000000a/x", True),
         ("/00000000-0000-0000-0000-00000000000g/x", False),
         (f"/{'x' * 600}/y", False),
+        (f"/{'y' * 3000}", False),
+        ("/item7/z", False),
     ],
 )
 def test_an_odd_shop(target: str, is_granted: bool) -> None:
@@ -348,6 +355,83 @@ def test_a_method_of_all_urls_is_named_only_where_the_app_names_it(wide: str, na
             granted += answer is not None
             assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid"), asked
     assert granted > 0
+
+
+@pytest.mark.parametrize("first", ["/<int(min=2):p>", "/<int(max=1):p>", "/<even:p>", "/<int(fixed_digits=2):p>"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_number_that_only_one_of_two_rules_takes(first: str, is_first: bool) -> None:
+    """The matcher knows the two by one expression. Where the first refuses, nobody has its methods."""
+
+    class Even(IntegerConverter):
+        def to_python(self, value: str) -> int:
+            if int(value) % 2:
+                raise ValidationError
+            return int(value)
+
+    app = Flask("numbers", static_folder=None)
+    app.url_map.converters["even"] = Even
+    Preflight(app, allow_origins=[PAGE])
+    rules = [(first, "POST"), ("/<int:p>", "PUT")]
+    for rule, method in rules if is_first else rules[::-1]:
+        app.add_url_rule(rule, method, lambda p: "", methods=[method])
+    app.add_url_rule("/other/<int:p>", "other", lambda p: "", methods=["PUT"])
+    rows, granted = rows_of_app(FlaskTarget(app)), 0
+    for path, method in itertools.product(("/1", "/2", "/10", "/11", "/other/1"), ("PUT", "POST")):
+        asked = Asked("OPTIONS", path, PAGE, method, "")
+        answer = answer_of(rows, asked)
+        granted += answer is not None
+        assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid"), asked
+    assert granted > 0
+
+
+def test_rules_that_begin_differently_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An app with many rules takes no quadratic time."""
+    compared: list[object] = []
+
+    def may_meet(one: Rule, two: Rule) -> bool:
+        compared.append((one, two))
+        return may_meet_too(one, two)
+
+    may_meet_too = edge_app._may_meet
+    monkeypatch.setattr(edge_app, "_may_meet", may_meet)
+    app = Flask("many", static_folder=None)
+    Preflight(app, allow_origins=[PAGE])
+    for number in range(100, 200):
+        app.add_url_rule(f"/r{number}/<n>", f"r{number}", lambda n: "", methods=["PUT"])
+    app.add_url_rule("/r1", "short", lambda: "", methods=["PUT"])
+    assert sum(row.grant is not None for row in rows_of_app(FlaskTarget(app))) == 101
+    assert 0 < len(compared) <= 2 * 101
+
+
+@pytest.mark.parametrize("wide", ["/<path:p>", "/<p>"])
+@pytest.mark.parametrize("narrow", ["/x", "/<string(length=1):p>", "/<any(x, x1):p>"])
+@pytest.mark.parametrize("end", ["/gone//", "/gone/away", "/gone"])
+def test_a_redirect_is_no_example_of_another_rule(wide: str, narrow: str, end: str) -> None:
+    """There the app names fewer methods than at the other URLs of the wide rule, also if it leads back to that."""
+    app = Flask("redirecting", static_folder=None)
+    Preflight(app, allow_origins=[PAGE])
+    view = cors_route(allow_methods=["GET", "PUT"])(lambda p: "")
+    app.add_url_rule(wide, "wide", view, methods=["GET", "PUT"])
+    app.add_url_rule(narrow, "narrow", lambda **_: "", methods=["PUT"], redirect_to=end)
+    rows, granted = rows_of_app(FlaskTarget(app)), 0
+    for path, method in itertools.product(("/x", "/x1", "/y", "/long"), ("GET", "PUT")):
+        asked = Asked("OPTIONS", path, PAGE, method, "")
+        answer = answer_of(rows, asked)
+        granted += answer is not None
+        assert answer is None or answer == answer_of_app(app, asked, "https://app.invalid"), asked
+    assert granted > 0 or narrow != "/x"
+
+
+@pytest.mark.parametrize(
+    ("target", "is_granted"),
+    [
+        *(("/app", True), ("/app/", True), ("/app/x/y?z", True), ("/application", False), ("/app-admin/x", False)),
+        *(("/app/..%2fadmin", False), ("/app/../admin", False), ("/app//x", False), ("/", False), ("/x/app", False)),
+    ],
+)
+def test_one_policy_for_a_mount_is_not_for_the_paths_beside_it(target: str, is_granted: bool) -> None:
+    rows = rows_of(Policy(allow_origins=[PAGE]), "/app")
+    assert (answer_of(rows, Asked("OPTIONS", target, PAGE, "GET", "")) is not None) == is_granted
 
 
 def test_hosts_are_no_business_of_rows() -> None:

@@ -15,7 +15,7 @@ from flask_preflight.browser.urls import parse_url
 from flask_preflight.commands.live.asking import LiveServer, live_transport
 from flask_preflight.commands.live.drift import drift
 from flask_preflight.commands.targets import target_of
-from flask_preflight.edge.rows import rows_of
+from flask_preflight.edge.rows import mark_of, rows_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -53,6 +53,7 @@ class Sabotage(NamedTuple):
     new: str
 
 
+MARK = mark_of(rows_of(PATHS))
 MAPS, SERVER = "cors-maps.conf", "cors-server.conf"
 
 SABOTAGED = {
@@ -67,7 +68,7 @@ SABOTAGED = {
     "every-origin": Sabotage(MAPS, '"g0 https://frontend.com" "$http_origin";', '"~^g0 " "$http_origin";'),
     "any-scheme": Sabotage(MAPS, '"~^g0 https://(?:', '"~^g0 https?://(?:'),
     "null": Sabotage(MAPS, '"g0 https://frontend.com"', '"g0 null" "null"; "g0 https://frontend.com"'),
-    "refuses-the-rest": Sabotage(SERVER, "if ($cors", 'if ($cors_verdict = "") { return 403; }\nif ($cors'),
+    "refuses-the-rest": Sabotage(SERVER, "if ($cors", f'if ($cors_verdict_{MARK} = "") {{ return 403; }}\nif ($cors'),
     # methods and headers
     "header-exposed-to-all": Sabotage(MAPS, '"204g1" "*"', '"204g1" "$http_origin"'),
     "method-less": Sabotage(MAPS, '"GET, HEAD, PUT"', '"GET, HEAD"'),

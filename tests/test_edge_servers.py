@@ -54,6 +54,9 @@ POLICIES: dict[str, Policy | None] = {
     "/é": Policy(allow_origins=[PAGE]),
 }
 
+# It takes 10 kB.
+LONG = ("/many", "/two", "/status-299", "/odd-method")
+
 ORIGINS = (
     *(PAGE, "http://frontend.com", "https://FRONTEND.com", "https://frontend.com.evil.com", "https://evilfrontend.com"),
     *(
@@ -262,7 +265,8 @@ def is_odd(asked: Asked) -> bool:
 
 @pytest.mark.parametrize("name", EDGES)
 def test_an_edge_answers_what_the_rows_say(name: str, tmp_path: Path) -> None:
-    policies: Any = by_path(POLICIES)
+    left_out = LONG if name == "cloudfront" else ()
+    policies: Any = by_path({key: policy for key, policy in POLICIES.items() if key not in left_out})
     rows = rows_of(policies)
     random = Random(f"{SEED}/{name}")
     granted = 0

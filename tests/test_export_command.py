@@ -99,6 +99,41 @@ def test_check(tmp_path: Path) -> None:
     assert '+    "g0 https://other.example" "$http_origin";' in lines
 
 
+CHANGED = {
+    "line ends of Windows": (lambda old: old.replace(b"\n", b"\r\n"), 0),
+    "no text": (lambda old: old + b"\xff\n", 1),
+    "other line ends": (lambda old: old.replace(b"\n", b"\x0c", 1), 1),
+    "a lost line": (lambda old: old.partition(b"\n")[2], 1),
+    "empty": (lambda old: b"", 1),
+}
+
+
+@pytest.mark.parametrize(("change", "status"), CHANGED.values(), ids=CHANGED)
+def test_check_of_a_file_that_was_changed(change: Any, status: int, tmp_path: Path) -> None:
+    assert export(new_app(), "--out", str(tmp_path)).exit_code == 0
+    file = tmp_path / "cors-server.conf"
+    file.write_bytes(change(file.read_bytes()))
+    result = export(new_app(), "--check", str(tmp_path))
+    assert (result.exit_code, bool(result.stdout)) == (status, status == 1)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+
+
+def test_no_file_is_changed_where_one_cannot_be_written(tmp_path: Path) -> None:
+    assert export(new_app(), "--out", str(tmp_path)).exit_code == 0
+    (tmp_path / "cors-server.conf").unlink()
+    (tmp_path / "cors-server.conf").mkdir()
+    old = (tmp_path / "cors-maps.conf").read_bytes()
+    result = export(new_app(max_age=5), "--out", str(tmp_path))
+    assert (result.exit_code, result.stderr) == (2, f"Error: {tmp_path} cannot be written: Is a directory.\n")
+    assert (tmp_path / "cors-maps.conf").read_bytes() == old
+
+
+def test_writing_and_comparing_at_once(tmp_path: Path) -> None:
+    result = export(new_app(), "--out", str(tmp_path), "--check", str(tmp_path))
+    says = "Error: --out writes files and --check compares them: write one of the two.\n"
+    assert (result.exit_code, result.stderr, [*tmp_path.iterdir()]) == (2, says, [])
+
+
 # ---------------------------------------------------------------------------------------
 # What cannot be exported
 # ---------------------------------------------------------------------------------------
@@ -177,11 +212,11 @@ LINE = re.compile(
         [
             "",
             "#[ -~]*",
-            r'map "[$a-z_ ]+" \$[a-z_0-9]+ \{',
+            r'map "[$a-z_0-9 ]+" \$[a-z_0-9]+ \{',
             r'\s*(default|"[^"\\{}\'`]*(\{[0-9,]+\}[^"\\{}\'`]*)*") "[A-Za-z0-9$_*:, /.-]*";',
             r"\}",
-            r"add_header [A-Za-z-]+ \$cors_header_[0-9]+ always;",
-            r"if \(\$cors_verdict ~ \^[0-9]+\) \{ return [0-9]+; \}",
+            r"add_header [A-Za-z-]+ \$cors_header_[0-9]+_[0-9a-f]{8} always;",
+            r"if \(\$cors_verdict_[0-9a-f]{8} ~ \^[0-9]+\) \{ return [0-9]+; \}",
         ]
     )
 )

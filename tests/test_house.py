@@ -140,7 +140,8 @@ LAYERS = {
     # What a proxy in front of the app may grant.
     "edge/__init__": ("", ""),
     "edge/rows": ("fetch origin policy engine paths", ""),
-    "edge/app": ("policy commands/samples commands/targets edge/rows", "flask werkzeug"),
+    "edge/around": ("fetch origin policy commands/samples commands/targets edge/rows", "flask werkzeug"),
+    "edge/app": ("engine commands/samples commands/targets edge/rows edge/around", "flask werkzeug"),
     "edge/nginx": ("edge/rows", ""),
     "edge/haproxy": ("edge/rows", ""),
     "edge/caddy": ("edge/rows", ""),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from flask_preflight.commands.output import CannotRun, echo, plural
 from flask_preflight.commands.targets import FlaskTarget, MiddlewareTarget, Target
 from flask_preflight.edge import caddy, envoy, haproxy, javascript, nginx
 from flask_preflight.edge.app import ANOTHER_PATH, rows_of_app
-from flask_preflight.edge.rows import CannotExport, Row, rows_of
+from flask_preflight.edge.rows import CannotExport, Row, digest_of, rows_of
 from flask_preflight.paths import PathPolicies
 from flask_preflight.policy import Policy
 
@@ -76,9 +75,8 @@ def files_of(edge: str, rows: list[Row], command: str) -> dict[str, str]:
 
 
 def _preface(include: str, rows: list[Row], command: str) -> Iterator[str]:
-    digest = hashlib.sha256(repr(rows).encode()).hexdigest()
     yield f"Made by flask-preflight {__version__}: {command}"
-    yield f"Rows: sha256 {digest}"
+    yield f"Rows: sha256 {digest_of(rows)}"
     yield include
     yield "Granted preflights are answered here, and everything else by the app, which keeps its policy."
     yield from (f"Left to the app: {text}" for text in left_to_app(rows))
@@ -108,6 +106,8 @@ def left_to_app(rows: Iterable[Row]) -> list[str]:
 @click.pass_context
 def command(ctx: click.Context, edge: str, out: Path | None, check: Path | None, prefix: str, strict: bool) -> None:
     """Write what EDGE needs to grant preflights by itself. It needs nothing to refuse: the rest goes to the app."""
+    if out is not None and check is not None:
+        raise CannotRun("--out writes files and --check compares them: write one of the two.")
     with _reasons():
         rows = rows_of_target(find_target(ctx), prefix)
         files = files_of(edge, rows, _command_line(edge, prefix, strict=strict))
@@ -139,6 +139,8 @@ def _command_line(edge: str, prefix: str, *, strict: bool) -> str:
 def _write(folder: Path, files: dict[str, str]) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in files:  # all or none: files of two exports do not fit together
+            (folder / name).open("a").close()
         for name, text in files.items():
             (folder / name).write_text(text, encoding="ascii")
     except OSError as error:
@@ -150,10 +152,10 @@ def _check(ctx: click.Context, folder: Path, files: dict[str, str]) -> None:
     differences: list[str] = []
     for name, text in files.items():
         try:
-            old = (folder / name).read_text(encoding="utf-8")
+            old = (folder / name).read_text(encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise CannotRun(f"{folder / name} cannot be read: {error.strerror}.") from error
-        lines = (old.splitlines(), text.splitlines())
+        lines = (old.rstrip("\n").split("\n"), text.rstrip("\n").split("\n"))
         differences += difflib.unified_diff(*lines, f"{folder / name}", f"{name} as it should be", lineterm="")
     if differences:
         echo("\n".join(differences))

@@ -49,26 +49,22 @@ def export(rows: Iterable[Row]) -> dict[str, str]:
 
 
 def _routes(rows: list[Row]) -> Iterator[str]:
-    """One route for each row and each set of earlier rows that may come first."""
-    earlier: list[tuple[str, str]] = []
+    """One route for each row and each set of earlier rows that may come first, as far as their beginnings say."""
+    earlier: list[tuple[str, str, str]] = []
     for row in rows:
         path, methods = _SPACE.split(row.regex)
+        start = _beginning(path)
         if row.grant is not None:
-            meeting = [other for other in earlier if _may_meet(path, other[0])]
+            meeting = [other[:2] for other in earlier if start.startswith(other[2]) or other[2].startswith(start)]
             groups: dict[tuple[str, ...], list[str]] = {}
             for method in filter(re.compile(methods).fullmatch, row.grant.methods):
                 groups.setdefault(_paths_with(method, meeting), []).append(method)
             yield from (_route(row.grant, path, excluded, names) for excluded, names in groups.items())
-        earlier.append((path, methods))
+        earlier.append((path, methods, start))
 
 
 def _paths_with(method: str, rows: Iterable[tuple[str, str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(path for path, methods in rows if re.fullmatch(methods, method)))
-
-
-def _may_meet(one: str, two: str) -> bool:
-    """Whether some path may match both expressions, as far as their first characters say."""
-    return _beginning(one).startswith(_beginning(two)) or _beginning(two).startswith(_beginning(one))
 
 
 def _beginning(regex: str) -> str:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from flask_preflight.edge.rows import CannotExport, Grant, Row, numbered
+from flask_preflight.edge.rows import CannotExport, Grant, Row, mark_of, numbered
 
 NJS_FILES: Final = {"cors-njs.js": "For nginx with njs: see its last lines."}
 WORKER_FILES: Final = {"cors-worker.js": "A Cloudflare Worker, for the routes of the app."}
@@ -67,11 +67,11 @@ function answer(r) {
 export default {isGrantedHere, answer};
 
 // In the http block:
-//     js_import cors from /etc/nginx/cors-njs.js;
-//     js_set $cors_is_granted cors.isGrantedHere;
+//     js_import {cors} from /etc/nginx/cors-njs.js;
+//     js_set ${cors}_is_granted {cors}.isGrantedHere;
 // In the server block, above its locations:
-//     if ($cors_is_granted) { rewrite ^ /.cors last; }
-//     location = /.cors { internal; js_content cors.answer; }"""
+//     if (${cors}_is_granted) { rewrite ^ /.{cors} last; }
+//     location = /.{cors} { internal; js_content {cors}.answer; }"""
 
 _WORKER: Final = """
 export default {
@@ -116,7 +116,8 @@ def export_njs(rows: Iterable[Row]) -> dict[str, str]:
             f"njs reads all origins for each request, and {count} are too many: at most {_MOST_ORIGINS_OF_NJS}. "
             "For nginx without njs there is no limit"
         )
-    return {"cors-njs.js": _data_and_reader(rows) + _NJS}
+    # Of two variables with one name, nginx takes the last.
+    return {"cors-njs.js": _data_and_reader(rows) + _NJS.replace("{cors}", f"cors_{mark_of(rows)}")}
 
 
 def export_worker(rows: Iterable[Row]) -> dict[str, str]:

@@ -2,14 +2,18 @@
 
 https://nginx.org/en/docs/http/ngx_http_map_module.html. Strings of a map are compared without case, so an origin with
 upper case, which no browser sends, is taken out first. Expressions are tried in their order, with case.
+
+Of two maps with one variable nginx takes the last, without a word. So the variables of each export have names of their
+own, and the maps of two apps can stand in one ``http`` block.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
-from flask_preflight.edge.rows import METHOD, ORIGIN, CannotExport, Grant, Row, numbered
+from flask_preflight.edge.rows import METHOD, ORIGIN, CannotExport, Grant, Row, mark_of, numbered
 
 FILES: Final = {
     "cors-maps.conf": "In the http block: include /etc/nginx/cors-maps.conf;",
@@ -28,9 +32,9 @@ def export(rows: Iterable[Row]) -> dict[str, str]:
     rows = [*rows]
     grants = numbered(rows)
     names = [*dict.fromkeys(name for grant in grants for name, _ in grant.headers)]
-    maps = "\n".join(block for block in _maps(rows, grants, names))
-    server = "\n".join(_server(grants, names))
-    return {"cors-maps.conf": maps, "cors-server.conf": server}
+    files = {"cors-maps.conf": _maps(rows, grants, names), "cors-server.conf": _server(grants, names)}
+    own = rf"\g<0>_{mark_of(rows)}"
+    return {name: re.sub(r"\$cors_\w+", own, "\n".join(parts)) for name, parts in files.items()}
 
 
 def _maps(rows: list[Row], grants: Mapping[Grant, str], names: list[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ headers come from `negotiate`.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -65,6 +66,16 @@ def numbered(rows: Iterable[Row]) -> dict[Grant, str]:
     if not grants:
         raise CannotExport("there is nothing that an edge could grant")
     return {grant: f"g{number}" for number, grant in enumerate(grants)}
+
+
+def digest_of(rows: Iterable[Row]) -> str:
+    """SHA-256 of *rows*, in hexadecimal digits."""
+    return hashlib.sha256(repr([*rows]).encode()).hexdigest()
+
+
+def mark_of(rows: Iterable[Row]) -> str:
+    """What the names in the files of one export end with. No other export has these names."""
+    return digest_of(rows)[:8]
 
 
 # ---------------------------------------------------------------------------------------
@@ -193,7 +204,8 @@ def rows_of(found: Policy | PathPolicies, prefix: str = "") -> list[Row]:
     """The rows of a policy, or of what `by_path` returns, for an app that is mounted at *prefix*."""
     check_prefix(prefix)
     if isinstance(found, Policy):
-        return [_row(f"{prefix}[^ ]*", found, "any path")]
+        # Whatever the target is, unless other apps have paths beside the mount
+        return [_row(_regex_below(prefix, "") if prefix else "[^ ]*", found, "any path")]
     keys = sorted(found.keys(), key=lambda key: (key == "/", -key.count("/"), key))  # the most specific first
     return [_row(_regex_below(prefix, key), found.policy_of(key), key, is_plain=is_plain(key)) for key in keys]
 

@@ -57,8 +57,8 @@ function answer(r) {
 export default {isGrantedHere, answer};
 
 // In the http block:
-//     js_import cors from /etc/nginx/cors-njs.js;
-//     js_set $cors_is_granted cors.isGrantedHere;
+//     js_import cors_014dbffc from /etc/nginx/cors-njs.js;
+//     js_set $cors_014dbffc_is_granted cors_014dbffc.isGrantedHere;
 // In the server block, above its locations:
-//     if ($cors_is_granted) { rewrite ^ /.cors last; }
-//     location = /.cors { internal; js_content cors.answer; }
+//     if ($cors_014dbffc_is_granted) { rewrite ^ /.cors_014dbffc last; }
+//     location = /.cors_014dbffc { internal; js_content cors_014dbffc.answer; }
