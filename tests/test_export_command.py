@@ -83,7 +83,7 @@ def test_what_is_left_to_the_app_is_said() -> None:
 
 def test_a_mount(tmp_path: Path) -> None:
     text = export(new_app(), "--prefix", "/app").stdout
-    assert '"~^/app/data(?:[?][^ #]*)? (?:PUT)$" "g0";' in text
+    assert '"~^OPTIONS /app/data(?:[?][^ #]*)? (?:PUT)$" "g0";' in text
     assert "flask preflight export nginx --prefix /app" in text
 
 

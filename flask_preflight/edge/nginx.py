@@ -44,9 +44,9 @@ def _maps(rows: list[Row], grants: Mapping[Grant, str], names: list[str]) -> Ite
         size = 2 ** (longest + _MARGIN).bit_length()
         yield f"# Needs in the http block: map_hash_bucket_size {size}; map_hash_max_size {max(2048, 2 * count)};"
     yield _map(
-        "$request_uri $http_access_control_request_method",
+        "$request_method $request_uri $http_access_control_request_method",
         "$cors_row",
-        ((f"~^{row.regex}$", grants[row.grant] if row.grant else "app") for row in rows),
+        ((f"~^OPTIONS {row.regex}$", grants[row.grant] if row.grant else "app") for row in rows),
     )
     yield _map("$http_origin", "$cors_lower", [("~^[^A-Z]+$", "$http_origin")])
     listed = ((f"{name} {origin}", "$http_origin") for grant, name in grants.items() for origin in grant.origins)
@@ -57,10 +57,10 @@ def _maps(rows: list[Row], grants: Mapping[Grant, str], names: list[str]) -> Ite
     yield _map("$cors_row $http_origin", "$cors_matched", patterns)
     asked = "$http_access_control_request_method $http_access_control_request_headers"
     yield _map(
-        f"$request_method $cors_row $cors_listed$cors_matched {asked}",
+        f"$cors_row $cors_listed$cors_matched {asked}",
         "$cors_verdict",
         (
-            (f"~^OPTIONS {name} [^ ]+ (?:{'|'.join(grant.methods)}) {grant.headers_regex}$", f"{grant.status}{name}")
+            (f"~^{name} [^ ]+ (?:{'|'.join(grant.methods)}) {grant.headers_regex}$", f"{grant.status}{name}")
             for grant, name in grants.items()
         ),
     )
