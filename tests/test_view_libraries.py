@@ -30,6 +30,8 @@ from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_bluepri
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+pytestmark = pytest.mark.slow
+
 Some = TypeVar("Some")
 Decorator = Callable[[Some], Some]
 
