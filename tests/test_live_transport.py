@@ -28,6 +28,8 @@ from flask_preflight import Policy, PreflightMiddleware, __version__
 from flask_preflight.browser import Browser, CORSError, LiveTransport, Step
 from flask_preflight.browser.urls import parse_url
 
+pytestmark = pytest.mark.slow
+
 SEED = 2026
 COUNT = 300
 

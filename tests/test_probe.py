@@ -51,6 +51,8 @@ from flask_preflight.paths import PathPolicies
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
+pytestmark = pytest.mark.slow
+
 PAGE = read_page("probe.txt")
 
 

@@ -19,7 +19,7 @@ from real_browsers import ENGINES, FIREFOX, Engine, Session
 
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("PREFLIGHT_SEED", "2026"))
-COUNT = int(os.environ.get("PREFLIGHT_CASES", "300"))
+COUNT = int(os.environ.get("PREFLIGHT_CASES", "200"))
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200 + COUNT)]
 

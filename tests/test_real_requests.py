@@ -34,7 +34,7 @@ from flask_preflight.browser import Step
 
 ROOT = Path(__file__).parent.parent
 SEED = int(os.environ.get("PREFLIGHT_SEED", "2026"))
-COUNT = int(os.environ.get("PREFLIGHT_CASES", "700"))
+COUNT = int(os.environ.get("PREFLIGHT_CASES", "500"))
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200 + COUNT)]
 
