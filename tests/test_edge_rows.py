@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+from random import Random
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import header_values, near_misses, origins, policies
+from test_engine_oracle import draw_policy, draw_request
 from test_twins import ADMIN, OTHER, PAGE, STRANGER, Built, Drawer
 from werkzeug.routing import IntegerConverter, Rule, ValidationError
 from werkzeug.test import run_wsgi_app
@@ -27,6 +29,7 @@ from flask_preflight.paths import PathPolicies
 pytestmark = pytest.mark.filterwarnings("ignore:Current server name:UserWarning")
 
 APPS = int(os.environ.get("EDGE_APPS", "100"))
+RANDOM_POLICIES = int(os.environ.get("EDGE_POLICIES", "1000"))
 SEED = os.environ.get("EDGE_SEED", "1")
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "put", "TRACE", "PROPFIND", "X", "")
@@ -56,6 +59,31 @@ def test_a_row_answers_as_negotiate_or_not_at_all(meeting: tuple[Policy, Asked])
     policy, asked = meeting
     answer = answer_of(rows_of(policy), asked)
     assert answer is None or answer == negotiated(policy, asked)
+
+
+@pytest.mark.slow
+def test_rows_of_random_policies_agree_with_negotiate() -> None:
+    """``EDGE_POLICIES=100000 EDGE_SEED=7`` draws more policies, and others. Each gets three requests."""
+    random, granted = Random(f"{SEED}/policies"), 0
+    for _ in range(RANDOM_POLICIES):
+        description = draw_policy(random)
+        policy = Policy(**description)
+        rows = rows_of(policy)
+        for _ in range(3):
+            request = draw_request(random, description)
+            asked = Asked(
+                request.method,
+                "/",
+                request.origin or "",
+                request.requested_method or "",
+                request.requested_headers or "",
+            )
+            # as browsers write them, or as they were drawn
+            asked = asked._replace(headers=random.choice([asked.headers, asked.headers.lower().replace(" ", "")]))
+            answer = answer_of(rows, asked)
+            granted += answer is not None
+            assert answer is None or answer == negotiated(policy, asked), (description, asked)
+    assert granted > RANDOM_POLICIES / 50
 
 
 POLICIES = {
