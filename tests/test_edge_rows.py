@@ -67,7 +67,8 @@ def test_rows_of_random_policies_agree_with_negotiate() -> None:
     random, granted = Random(f"{SEED}/policies"), 0
     for _ in range(RANDOM_POLICIES):
         description = draw_policy(random)
-        policy = Policy(**description)
+        fields: Any = description
+        policy = Policy(**fields)
         rows = rows_of(policy)
         for _ in range(3):
             request = draw_request(random, description)
