@@ -17,7 +17,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # No deadlines: how long an example takes says more about the machine than about the code.
 settings.register_profile("quick", deadline=None, max_examples=50)
 settings.register_profile("ci", deadline=None, max_examples=100, print_blob=True)
-settings.register_profile("long", deadline=None, max_examples=100_000, print_blob=True)
 settings.load_profile("quick")  # --hypothesis-profile=ci overrules it
 
 
