@@ -17,6 +17,7 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import policies
@@ -1011,6 +1012,51 @@ def test_each_pair_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> Non
     assert caplog.messages == [
         f"{one!r} is inside {other!r}, which acts on the same requests. Remove one of the two." for one, other in pairs
     ]
+
+
+def test_a_pair_is_warned_about_once_however_many_are_made(caplog: pytest.LogCaptureFixture) -> None:
+    site, made = Flask("site"), list[PreflightMiddleware]()
+
+    def makes_one(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        made.append(PreflightMiddleware(site.wsgi_app, INNER))
+        return made[-1](environ, start_response)
+
+    outer = PreflightMiddleware(makes_one, POLICY)
+    for _ in range(200):
+        ask(outer)
+    assert caplog.messages == [
+        f"{made[0]!r} is inside {outer!r}, which acts on the same requests. Remove one of the two."
+    ]
+
+
+def test_one_warns_of_ten_inner_ones(caplog: pytest.LogCaptureFixture) -> None:
+    """What is made for each request does not use up the records for refusals."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    made: list[PreflightMiddleware] = []
+
+    def makes_one(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        made.append(PreflightMiddleware(Spy(), INNER))
+        return made[-1](environ, start_response)
+
+    outer = PreflightMiddleware(makes_one, POLICY)
+    for _ in range(200):
+        ask(outer)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 10
+    ask(outer, OTHER)
+    assert extras(caplog.records[-1])[0] == "origin-not-allowed"
+
+
+class Unshowable(Spy):
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_an_app_that_cannot_be_shown_is_answered_and_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    outer = PreflightMiddleware(PreflightMiddleware(Unshowable(), INNER), POLICY)
+    assert ask(outer).headers == TEXT + ALLOWED
+    [message] = caplog.messages
+    assert message.startswith("<PreflightMiddleware at 0x")
+    assert " around 'Unshowable'> is inside <PreflightMiddleware at 0x" in message
 
 
 def test_where_the_outer_one_hands_off_the_inner_one_acts(caplog: pytest.LogCaptureFixture) -> None:
