@@ -225,7 +225,13 @@ CREDENTIALS: dict[str, tuple[Changes, Changes, Changes, Changes, str]] = {
         "cors_blueprint on shop at test_places.py",
     ),
     "origins by the call": ({}, {"allow_origins": [PAGE]}, {}, {}, "Preflight(...) at test_places.py"),
-    "origins by the configuration": ({"PREFLIGHT_ALLOW_ORIGINS": PAGE}, {}, {}, {}, "the app's configuration"),
+    "origins by the configuration": (
+        {"PREFLIGHT_ALLOW_ORIGINS": PAGE},
+        {},
+        {},
+        {},
+        "the app's configuration (true in the environment)",
+    ),
 }
 
 
