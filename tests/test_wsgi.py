@@ -1276,6 +1276,34 @@ def test_a_receiver_that_raises_changes_no_answer(debug: bool, caplog: pytest.Lo
     assert f"{__file__}:{receive.__code__.co_firstlineno + 1}" in failures[0].getMessage()
 
 
+@pytest.mark.parametrize("debug", [False, True], ids=["production", "debug"])
+@pytest.mark.parametrize("is_handler", [False, True], ids=["receiver", "handler"])
+def test_what_is_told_of_a_refusal_may_cause_another_one(
+    is_handler: bool, debug: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A handler or receiver that sends what it gets to the same app: that ends, and changes no answer."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    app, depths = PreflightMiddleware(Spy(), POLICY, debug=debug), list[int]()
+
+    def send_on(*_: object, **__: object) -> None:
+        depths.append(len(depths))
+        ask_preflight(app, "DELETE")
+
+    expected = ask_preflight(app, "DELETE")
+    handler = logging.Handler()
+    vars(handler)["emit"] = send_on
+    logger = logging.getLogger("flask_preflight")
+    with contextlib.ExitStack() as stack:
+        if is_handler:
+            logger.addHandler(handler)
+            stack.callback(logger.removeHandler, handler)
+        else:
+            stack.enter_context(preflight_refused.connected_to(send_on))
+        assert ask_preflight(app, "DELETE") == expected
+    assert bool(depths) == (debug or not is_handler), "in production the cause was logged before"
+    assert ask_preflight(app, "DELETE") == expected
+
+
 def test_refusals_are_logged_as_under_flask(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "flask_preflight")
     app = PreflightMiddleware(Spy(), by_path({"/api": POLICY}))
