@@ -370,6 +370,24 @@ def test_the_list_of_the_caller_survives_what_middleware_makes_of_the_environ(is
         ]
 
 
+def test_where_middleware_fails_behind_the_view_the_path_at_hand_decides(log: pytest.LogCaptureFixture) -> None:
+    def moves_and_fails(inner: Any) -> Any:
+        def handle(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+            inner({**environ, "PATH_INFO": "/public"}, start_response)
+            raise LookupError
+
+        return handle
+
+    app = Flask("site", static_folder=None)
+    app.put("/")(index)
+    app.put("/public", endpoint="public")(cors_route(allow_origins="*")(lambda: ""))
+    vars(app)["wsgi_app"] = moves_and_fails(app.wsgi_app)
+    Preflight(app, allow_origins=[PAGE])
+    assert preflight(app, "PUT", "/", origin=STRANGER) == REFUSED
+    assert [record.levelname for record in log.records] == ["ERROR", "INFO"]
+    assert vars(log.records[1])["cors_rule"] == "/"
+
+
 # ---------------------------------------------------------------------------------------
 # A policy that becomes invalid after the first request
 # ---------------------------------------------------------------------------------------
