@@ -219,12 +219,14 @@ class _Refusal(NamedTuple):
 
     def _write(self, changes: dict[str, Any]) -> str:
         by_place: dict[str, list[str]] = {}
+        in_environment = ""
         for field, value in changes.items():
             key, where = self.place.setting_of(field)
             # one string works in Python and in the environment
             value = ",".join(value) if key != field and isinstance(value, list) else value
             by_place.setdefault(where, []).append(f"{key}={value!a}")
-        return " and ".join(f"{', '.join(written)} in {where}" for where, written in by_place.items())
+            in_environment = " (true in the environment)" if key != field and value is True else ""
+        return " and ".join(f"{', '.join(written)} in {where}" for where, written in by_place.items()) + in_environment
 
 
 def _list_or_nothing(names: tuple[str, ...]) -> str:

@@ -77,7 +77,7 @@ def counts_as_refusal(facts: RequestFacts) -> bool:
         return True
     default = "" if origin.port else f":{DEFAULT_PORTS.get(origin.scheme, '')}"
     name = f"{origin.host}{origin.port and ':'}{origin.port}"
-    return environ.get("HTTP_HOST") not in {name, f"{name}{default}"}
+    return environ.get("HTTP_HOST", "").lower() not in {name, f"{name}{default}"}
 
 
 def carries_lost_cookies(policy: Policy, environ: dict[str, Any]) -> bool:
@@ -118,8 +118,8 @@ class RateLimit:
 
     def admit(self, cause: Hashable) -> tuple[int, int] | None:
         """How often *cause* and other causes were suppressed since they were last admitted; ``None`` to suppress it."""
-        if self._pid != os.getpid():  # another thread may have held the lock when this process was forked
-            self._lock, self._pid = Lock(), os.getpid()
+        if self._pid != os.getpid():
+            self._begin_after_fork()
         lock = self._lock
         if not lock.acquire(blocking=False):
             return None
@@ -127,6 +127,12 @@ class RateLimit:
             return self._admit(cause, self._clock())
         finally:
             lock.release()
+
+    def _begin_after_fork(self) -> None:
+        """The numbers are the parent's to tell. Another thread of the parent may have held the lock."""
+        self._causes = {cause: (last, 0) for cause, (last, _) in [*self._causes.items()]}
+        self._others = 0
+        self._lock, self._pid = Lock(), os.getpid()
 
     def _admit(self, cause: Hashable, now: float) -> tuple[int, int] | None:
         last, suppressed = self._causes.get(cause, (-_PERIOD, 0))
@@ -265,8 +271,11 @@ def _signal_of(outcome: Outcome) -> NamedSignal:
 
 def _is_users(filename: str) -> bool:
     """Whether a file is the user's own: no part of this package, of Python, or of an installed library."""
-    return not filename.startswith(_NOT_USERS) and "site-packages" not in filename
+    return not filename.startswith(_NOT_USERS) and not _INSTALLED.intersection(Path(filename).parts)
 
 
 # This package, the standard library, and generated code
-_NOT_USERS: Final = (str(Path(__file__).parent), str(Path(logging.__file__).parents[1]), "<")
+_NOT_USERS: Final = (f"{Path(__file__).parent}{os.sep}", f"{Path(logging.__file__).parents[1]}{os.sep}", "<")
+
+# The folders of installed libraries; Debian's packages are in the second
+_INSTALLED: Final = {"site-packages", "dist-packages"}

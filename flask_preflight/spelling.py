@@ -90,12 +90,17 @@ _QUOTES: Final = "'\"\u2018\u2019\u201c\u201d"
 def split_values(text: str) -> list[str]:
     """The values in a string that may be a list in JSON or in Python, or separated in another way."""
     text = re.sub(_COMMENT, "", re.sub(_GLUED_ELLIPSIS, "...,", text)).strip(f" \t\r\n{_QUOTES}")
-    if text.startswith("[") and re.match(r"\[[0-9A-Fa-f:.]*\]", text) is None:  # else it is an IPv6 address
+    if (
+        text.startswith("[") and re.match(r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]", text) is None
+    ):  # else it is an IPv6 address
         text = text[1:]
     if text.count("]") > text.count("["):
         text = text.rstrip().removesuffix("]")
     return [part for part in re.split(rf"[\s,;{{}}{_QUOTES}]+", text) if part]
 
+
+# An address has a colon, which distinguishes it from [...]
+_IPV6: Final = r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]"
 
 # As in files that set environment variables
 _COMMENT: Final = r"(?m)(?:^|(?<=\s))#.*$"

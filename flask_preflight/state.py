@@ -111,17 +111,21 @@ class AppState:
         return version.table if version.is_settled else self._make_version(version.reconfigured).table
 
     def setting_of(self, field: str, marks: Iterable[Mark] = ()) -> tuple[str, str]:
-        """What to write for *field* of a view with *marks*, and where: in the innermost place that sets it."""
+        """What to write for *field* of a view with *marks*, and where: in the innermost place that sets it.
+
+        ``allow_credentials`` is written no further out than ``allow_origins``: other views may allow other origins.
+        """
+        fields = {field, "allow_origins"} if field == "allow_credentials" else {field}
         for mark in reversed([*marks]):
-            if mark.changes is not None and field in mark.changes:
+            if mark.changes is not None and not fields.isdisjoint(mark.changes):
                 return field, _relative(f"{mark.describe()} at {mark.written_at}")
         version = self.version()
-        if any(field in changes for changes in version.reconfigured):
+        if any(not fields.isdisjoint(changes) for changes in version.reconfigured):
             return field, "preflight.reconfigure(...)"
         for call in self._calls[::-1]:
-            if field in call.changes:
+            if not fields.isdisjoint(call.changes):
                 return field, _relative(call.name)
-        if field in version.config or (version.config and not any(self._levels)):
+        if not fields.isdisjoint(version.config) or (version.config and not any(self._levels)):
             return key_of(field), "the app's configuration"
         return field, _relative(self._calls[0].name)
 

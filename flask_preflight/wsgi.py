@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial, wraps
+from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
-from weakref import WeakSet
 
 from flask_preflight import journal
 from flask_preflight.calls import check_field_names, write_fields
@@ -40,6 +39,8 @@ ACTIVE_LAYER: Final = "flask_preflight.active_layer"
 
 _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
 
+_MOST_INNER_APPS: Final = 10  # of which one layer warns
+
 
 def is_preflight(environ: WSGIEnvironment) -> bool:
     """https://fetch.spec.whatwg.org/#cors-preflight-request"""
@@ -65,7 +66,7 @@ class CorsLayer:
     def __init__(self, app: WSGIApplication, journal: Journal) -> None:
         self.app = app
         self.journal = journal
-        self._outer_layers: WeakSet[CorsLayer] = WeakSet()
+        self._inner_apps: set[int] = set()  # the ids of those whose layers the log has named
 
     # -- one request ------------------------------------------------------------------------
 
@@ -173,15 +174,28 @@ class CorsLayer:
             return True
         if not outer.acts_on(environ, known):
             return False
-        if outer not in self._outer_layers:
-            self._outer_layers.add(outer)
-            text = f"{self!r} is inside {outer!r}, which acts on the same requests. Remove one of the two."
-            # of the outer layer, because the inner one may be made for each request
-            outer.journal.log_once(logging.WARNING, ("stacked", id(self.app)), text)
+        outer.warn_of_inner(self)
         return True
 
+    def warn_of_inner(self, inner: CorsLayer) -> None:
+        """Log once that *inner* does nothing. It may be made for each request, and so may its app."""
+        # each access to a bound method makes a new object
+        app = id(inner.app.__self__ if isinstance(inner.app, MethodType) else inner.app)
+        if app not in self._inner_apps and len(self._inner_apps) < _MOST_INNER_APPS:
+            self._inner_apps.add(app)
+            text = f"{inner!r} is inside {self!r}, which acts on the same requests. Remove one of the two."
+            self.journal.warn(text)
+
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {id(self):#x} around {escape(repr(self.app))}>"
+        return f"<{type(self).__name__} at {id(self):#x} around {_show_app(self.app)}>"
+
+
+def _show_app(app: object) -> str:
+    """The ``repr`` of *app*, which is its own and may raise anything."""
+    try:
+        return escape(repr(app))
+    except Exception:  # noqa: BLE001 - as above
+        return escape(type(app).__qualname__)
 
 
 def _explain_safely(policy: Policy, facts: RequestFacts, decision: Decision, place: Place) -> str:
@@ -189,7 +203,7 @@ def _explain_safely(policy: Policy, facts: RequestFacts, decision: Decision, pla
     try:
         return explain(policy, facts, decision, place)
     except Exception as error:  # noqa: BLE001 - as above
-        return f"This cannot be explained, because an object of the app raised {type(error).__name__}."
+        return f"This cannot be explained, because an object of the app raised {escape(type(error).__name__)[1:-1]}."
 
 
 def respond(answer: Answer, start_response: StartResponse) -> Iterable[bytes]:

@@ -316,6 +316,9 @@ def test_a_bool_is_true_or_false(value: Any, right: str, how: str) -> None:
         pytest.param(f"[{PAGE}]", f'["{PAGE}"]', id="no quotes"),
         pytest.param(f'["{PAGE}"', f'["{PAGE}"]', id="no bracket at the end"),
         pytest.param(f'"{PAGE}', f'["{PAGE}"]', id="no quotes at the end"),
+        pytest.param("[...]", '["..."]', id="ellipsis"),
+        pytest.param(f'[..., "{PAGE}"]', f'["...", "{PAGE}"]', id="ellipsis and others"),
+        pytest.param("[http://[::1]:3000]", '["http://[::1]:3000"]', id="IPv6"),
     ],
 )
 def test_text_that_is_not_quite_json_is_corrected(text: str, corrected: str) -> None:

@@ -270,6 +270,22 @@ def test_records_have_the_reason_the_origin_and_the_rule(
     )
 
 
+@pytest.mark.parametrize(
+    ("origin", "reason"),
+    [
+        (PAGE, "method-not-routed"),
+        (STRANGER, "method-not-routed"),
+        ("null", "origin-null"),
+        (f"{PAGE}/", "origin-malformed"),
+    ],
+)
+def test_what_is_wrong_with_any_route_is_told_before_a_missing_one(
+    origin: str, reason: str, log: pytest.LogCaptureFixture
+) -> None:
+    preflight(protected(), "DELETE", "/", origin=origin)
+    assert [vars(record)["cors_reason"] for record in log.records] == [reason]
+
+
 @pytest.mark.parametrize("character", ["\r\nX: y", "\x1b[31m", "\x85", "\u2028".encode().decode("latin-1")], ids=ascii)
 def test_text_of_a_stranger_stays_on_one_line(character: str, log: pytest.LogCaptureFixture) -> None:
     app = protected()
@@ -352,6 +368,24 @@ def test_the_list_of_the_caller_survives_what_middleware_makes_of_the_environ(is
             "origin-not-allowed; The origin 'https://evil.com' is not in allow_origins. If the page is yours, write"
             " allow_origins=['https://frontend.com', 'https://evil.com'] in Preflight(...) at test_flask_log.py."
         ]
+
+
+def test_where_middleware_fails_behind_the_view_the_path_at_hand_decides(log: pytest.LogCaptureFixture) -> None:
+    def moves_and_fails(inner: Any) -> Any:
+        def handle(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+            inner({**environ, "PATH_INFO": "/public"}, start_response)
+            raise LookupError
+
+        return handle
+
+    app = Flask("site", static_folder=None)
+    app.put("/")(index)
+    app.put("/public", endpoint="public")(cors_route(allow_origins="*")(lambda: ""))
+    vars(app)["wsgi_app"] = moves_and_fails(app.wsgi_app)
+    Preflight(app, allow_origins=[PAGE])
+    assert preflight(app, "PUT", "/", origin=STRANGER) == REFUSED
+    assert [record.levelname for record in log.records] == ["ERROR", "INFO"]
+    assert vars(log.records[1])["cors_rule"] == "/"
 
 
 # ---------------------------------------------------------------------------------------
@@ -512,6 +546,15 @@ def test_an_exception_that_leaves_the_app_is_logged_once_a_minute(
     assert [(record.name, record.levelno, record.getMessage()) for record in caplog.records] == [
         ("flask_preflight", logging.WARNING, WHY)
     ] * count
+
+
+def test_each_type_of_exception_that_leaves_the_app_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    app = failing(TESTING=True)
+    app.put("/divide")(lambda: str(1 / 0))
+    for path, error in 2 * [("/fail", RuntimeError), ("/divide", ZeroDivisionError)]:
+        with pytest.raises(error):
+            send(app, "PUT", path)
+    assert caplog.messages == [WHY, WHY]
 
 
 def test_an_exception_without_origin_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,9 @@ from flask_preflight import (
 from flask_preflight import journal as journal_module
 from flask_preflight.explain import explain
 from flask_preflight.journal import Journal, RateLimit, Told, counts_as_refusal
+
+PACKAGE = Path(journal_module.__file__).parent
+PYTHON = Path(logging.__file__).parents[1]
 
 ORIGIN = "https://frontend.com"
 POLICY = Policy(allow_origins=[ORIGIN, "http://localhost:3000"], allow_methods=["PUT"])
@@ -176,6 +180,24 @@ def test_a_forked_child_admits_causes_although_a_thread_of_its_parent_was_asking
         thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert limit.admit("b") == (0, 0), "the parent goes on with its own"
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork()")
+def test_what_was_suppressed_before_a_fork_is_told_by_the_parent_alone() -> None:
+    clock = Clock()
+    limit = RateLimit(clock)
+    for cause in [*range(100), 0, 0, "beyond"]:
+        limit.admit(cause)
+
+    def told() -> list[tuple[int, int] | None]:
+        first = limit.admit(0)
+        clock.now += 60
+        return [first, limit.admit(0), limit.admit(1)]
+
+    child = fork(1, lambda: told() == [None, (1, 0), (0, 0)])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert told() == [None, (3, 1), (0, 0)]
 
 
 def fork(generations: int, succeeds: Callable[[], bool]) -> int:
@@ -529,6 +551,30 @@ def test_a_failure_names_the_user_s_own_line_and_has_its_traceback(
     assert f"line {line}" in logging.Formatter().formatException(record.exc_info)
 
 
+OWN_FILES = {
+    "beside the package": (f"{PACKAGE}_demo/app.py", True),
+    "in the package": (f"{PACKAGE}/wsgi.py", False),
+    "beside Python's library": (f"{PYTHON}-apps/app.py", True),
+    "in Python's library": (f"{PYTHON}/json/decoder.py", False),
+    "installed": ("/srv/venv/lib/python3.11/site-packages/werkzeug/exceptions.py", False),
+    "installed by Debian": ("/usr/lib/python3/dist-packages/werkzeug/exceptions.py", False),
+    "named like that": ("/srv/my-site-packages/app.py", True),
+    "generated": ("<string>", False),
+}
+
+
+@pytest.mark.parametrize(("file", "is_own"), OWN_FILES.values(), ids=OWN_FILES)
+def test_a_failure_names_no_line_of_what_is_installed(
+    file: str, is_own: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = compile("raise LookupError", file, "exec")
+    try:
+        exec(code, {})
+    except LookupError as error:
+        Journal(None).log_failure("It failed", error)
+    assert caplog.messages[0].startswith(f"It failed, at {file if is_own else __file__}:")
+
+
 def test_a_failure_without_a_place_is_logged_too(caplog: pytest.LogCaptureFixture) -> None:
     Journal(None).log_failure("It failed", ValueError("no"))
     (message,) = caplog.messages
@@ -660,6 +706,9 @@ def test_refusals_are_appended_to_the_list_in_the_environ() -> None:
         ("https://frontend.com", "frontend.com:443", False),
         ("http://frontend.com", "frontend.com:443", True),
         ("http://[::1]:5000", "[::1]:5000", False),
+        ("http://[::1]", "[::1]:80", False),
+        ("https://frontend.com", "FRONTEND.com", False),
+        ("http://[::ffff:7f00:1]:5000", "[::FFFF:7f00:1]:5000", False),
         ("null", "", True),
         ("https://frontend.com", "", True),
     ],

@@ -251,6 +251,9 @@ def test_an_odd_exception_is_shown_without_what_it_raises() -> None:
 class Unnamed:
     """A view that raises when it is looked at."""
 
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
     def __call__(self) -> str:
         return "here"
 
@@ -258,16 +261,27 @@ class Unnamed:
 
     def __getattr__(self, name: str) -> Any:
         if name == "__qualname__":
-            raise ZeroDivisionError
+            raise self.error
         raise AttributeError(name)
 
 
-def test_a_view_that_raises_when_it_is_shown_changes_no_answer() -> None:
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ZeroDivisionError", "ZeroDivisionError"),
+        ("\u041d\u0435\u0442", r"\u041d\u0435\u0442"),
+        ("No\r\nX-Forged: y\x1b\u2028", r"No\r\nX-Forged: y\x1b\u2028"),
+        ("a" * 5000, f"{'a' * 200}..."),
+    ],
+    ids=["ASCII", "Cyrillic", "line breaks", "long"],
+)
+def test_a_view_that_raises_when_it_is_shown_changes_no_answer(name: str, shown: str) -> None:
     app = new_app()
-    app.add_url_rule("/x", "x", cors_route(allow_headers=[])(Unnamed()), methods=["PUT"])
+    view = Unnamed(type(name, (Exception,), {}))
+    app.add_url_rule("/x", "x", cors_route(allow_headers=[])(view), methods=["PUT"])
     assert preflight(app, "PUT", "/x", "X-A") == REFUSED
     assert refusal_of(app, "OPTIONS", "/x", **announced("PUT"), **{"Access-Control-Request-Headers": "x-a"}) == (
-        "headers-not-allowed; This cannot be explained, because an object of the app raised ZeroDivisionError."
+        f"headers-not-allowed; This cannot be explained, because an object of the app raised {shown}."
     )
 
 

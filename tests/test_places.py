@@ -197,3 +197,68 @@ def test_the_current_directory_may_be_gone(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(gone)
     gone.rmdir()
     assert " in Preflight(...) at " in refusal_of(app)
+
+
+# Who sets allow_origins for the view, and who allow_credentials; where the latter is to be written
+CREDENTIALS: dict[str, tuple[Changes, Changes, Changes, Changes, str]] = {
+    "origins by the view": ({}, {}, {}, {"allow_origins": [PAGE]}, "cors_route on data at test_places.py"),
+    "origins by the blueprint": ({}, {}, {"allow_origins": [PAGE]}, {}, "cors_blueprint on shop at test_places.py"),
+    "both by the view": (
+        {},
+        {},
+        {},
+        {"allow_origins": [PAGE], "allow_credentials": False},
+        "cors_route on data at test_places.py",
+    ),
+    "origins further out": (
+        {},
+        {},
+        {"allow_origins": [PAGE]},
+        {"allow_credentials": False},
+        "cors_route on data at test_places.py",
+    ),
+    "origins further in": (
+        {},
+        {"allow_credentials": False},
+        {"allow_origins": [PAGE]},
+        {},
+        "cors_blueprint on shop at test_places.py",
+    ),
+    "origins by the call": ({}, {"allow_origins": [PAGE]}, {}, {}, "Preflight(...) at test_places.py"),
+    "origins by the configuration": (
+        {"PREFLIGHT_ALLOW_ORIGINS": PAGE},
+        {},
+        {},
+        {},
+        "the app's configuration (true in the environment)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("config", "app_wide", "outer", "view", "place"), CREDENTIALS.values(), ids=CREDENTIALS)
+def test_credentials_are_allowed_where_the_origins_are(
+    config: Changes, app_wide: Changes, outer: Changes, view: Changes, place: str
+) -> None:
+    """Further out, they would be allowed for other views too, whose origins they may not go together with."""
+
+    def build(config: Changes, app_wide: Changes, outer: Changes, view: Changes) -> Flask:
+        app, shop = new_app(**config), Blueprint("shop", "shop")
+        Preflight(app, max_age=60, **app_wide)
+        cors_blueprint(shop, **outer).add_url_rule("/data", view_func=cors_route(**view)(new_view()))
+        app.register_blueprint(shop)
+        if view or outer:
+            app.add_url_rule("/public", "public", cors_route(allow_origins="*")(new_view()))
+        return app
+
+    def refusal_with_cookies(app: Flask) -> str:
+        sent = {"Origin": PAGE, "Cookie": "a=1"}
+        return Client(app, use_cookies=False).get("/data", headers=sent).headers.get("CORS-Refused", "")
+
+    refusal = without_line_numbers(refusal_with_cookies(build(config, app_wide, outer, view)))
+    key = "PREFLIGHT_ALLOW_CREDENTIALS" if config else "allow_credentials"
+    assert f"If the page needs cookies, write {key}=True in {place}. Otherwise" in refusal
+    levels = [
+        *zip(("the app's", "Preflight", "cors_blueprint", "cors_route"), (config, app_wide, outer, view), strict=True)
+    ]
+    followed = [{**changes, **({key: True} if place.startswith(name) else {})} for name, changes in levels]
+    assert refusal_with_cookies(build(*followed)) == ""

@@ -17,6 +17,7 @@ from wsgiref.util import FileWrapper
 from wsgiref.validate import validator
 
 import pytest
+from flask import Flask
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import policies
@@ -1013,6 +1014,51 @@ def test_each_pair_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> Non
     ]
 
 
+def test_a_pair_is_warned_about_once_however_many_are_made(caplog: pytest.LogCaptureFixture) -> None:
+    site, made = Flask("site"), list[PreflightMiddleware]()
+
+    def makes_one(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        made.append(PreflightMiddleware(site.wsgi_app, INNER))
+        return made[-1](environ, start_response)
+
+    outer = PreflightMiddleware(makes_one, POLICY)
+    for _ in range(200):
+        ask(outer)
+    assert caplog.messages == [
+        f"{made[0]!r} is inside {outer!r}, which acts on the same requests. Remove one of the two."
+    ]
+
+
+def test_one_warns_of_ten_inner_ones(caplog: pytest.LogCaptureFixture) -> None:
+    """What is made for each request does not use up the records for refusals."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    made: list[PreflightMiddleware] = []
+
+    def makes_one(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        made.append(PreflightMiddleware(Spy(), INNER))
+        return made[-1](environ, start_response)
+
+    outer = PreflightMiddleware(makes_one, POLICY)
+    for _ in range(200):
+        ask(outer)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 10
+    ask(outer, OTHER)
+    assert extras(caplog.records[-1])[0] == "origin-not-allowed"
+
+
+class Unshowable(Spy):
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+def test_an_app_that_cannot_be_shown_is_answered_and_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    outer = PreflightMiddleware(PreflightMiddleware(Unshowable(), INNER), POLICY)
+    assert ask(outer).headers == TEXT + ALLOWED
+    [message] = caplog.messages
+    assert message.startswith("<PreflightMiddleware at 0x")
+    assert " around 'Unshowable'> is inside <PreflightMiddleware at 0x" in message
+
+
 def test_where_the_outer_one_hands_off_the_inner_one_acts(caplog: pytest.LogCaptureFixture) -> None:
     spy = Spy()
     inner = PreflightMiddleware(spy, INNER)
@@ -1228,6 +1274,34 @@ def test_a_receiver_that_raises_changes_no_answer(debug: bool, caplog: pytest.Lo
     failures = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(failures) == 1  # one cause: the same line raised the same error
     assert f"{__file__}:{receive.__code__.co_firstlineno + 1}" in failures[0].getMessage()
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["production", "debug"])
+@pytest.mark.parametrize("is_handler", [False, True], ids=["receiver", "handler"])
+def test_what_is_told_of_a_refusal_may_cause_another_one(
+    is_handler: bool, debug: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A handler or receiver that sends what it gets to the same app: that ends, and changes no answer."""
+    caplog.set_level(logging.INFO, "flask_preflight")
+    app, depths = PreflightMiddleware(Spy(), POLICY, debug=debug), list[int]()
+
+    def send_on(*_: object, **__: object) -> None:
+        depths.append(len(depths))
+        ask_preflight(app, "DELETE")
+
+    expected = ask_preflight(app, "DELETE")
+    handler = logging.Handler()
+    vars(handler)["emit"] = send_on
+    logger = logging.getLogger("flask_preflight")
+    with contextlib.ExitStack() as stack:
+        if is_handler:
+            logger.addHandler(handler)
+            stack.callback(logger.removeHandler, handler)
+        else:
+            stack.enter_context(preflight_refused.connected_to(send_on))
+        assert ask_preflight(app, "DELETE") == expected
+    assert bool(depths) == (debug or not is_handler), "in production the cause was logged before"
+    assert ask_preflight(app, "DELETE") == expected
 
 
 def test_refusals_are_logged_as_under_flask(caplog: pytest.LogCaptureFixture) -> None:
