@@ -219,14 +219,15 @@ class _Refusal(NamedTuple):
 
     def _write(self, changes: dict[str, Any]) -> str:
         by_place: dict[str, list[str]] = {}
-        in_environment = ""
+        is_true_by_key = False
         for field, value in changes.items():
             key, where = self.place.setting_of(field)
             # one string works in Python and in the environment
             value = ",".join(value) if key != field and isinstance(value, list) else value
             by_place.setdefault(where, []).append(f"{key}={value!a}")
-            in_environment = " (true in the environment)" if key != field and value is True else ""
-        return " and ".join(f"{', '.join(written)} in {where}" for where, written in by_place.items()) + in_environment
+            is_true_by_key |= key != field and value is True
+        text = " and ".join(f"{', '.join(written)} in {where}" for where, written in by_place.items())
+        return f"{text} (true in the environment)" if is_true_by_key else text
 
 
 def _list_or_nothing(names: tuple[str, ...]) -> str:

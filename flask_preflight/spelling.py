@@ -90,9 +90,7 @@ _QUOTES: Final = "'\"\u2018\u2019\u201c\u201d"
 def split_values(text: str) -> list[str]:
     """The values in a string that may be a list in JSON or in Python, or separated in another way."""
     text = re.sub(_COMMENT, "", re.sub(_GLUED_ELLIPSIS, "...,", text)).strip(f" \t\r\n{_QUOTES}")
-    if (
-        text.startswith("[") and re.match(r"\[[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*\]", text) is None
-    ):  # else it is an IPv6 address
+    if text.startswith("[") and re.match(_IPV6, text) is None:
         text = text[1:]
     if text.count("]") > text.count("["):
         text = text.rstrip().removesuffix("]")
