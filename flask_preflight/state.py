@@ -83,6 +83,7 @@ class AppState:
         self.journal = Journal(app)
         self._has_warned = False
         self._calls = calls
+        self.name = calls[0].name
         self._levels = tuple(call.changes for call in calls)
         self._version = self._make_version(())
         _states.add(self)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 from weakref import WeakSet
 
 from flask_preflight import journal
-from flask_preflight.calls import check_field_names, write_fields
+from flask_preflight.calls import check_field_names, name_call, write_fields
 from flask_preflight.checks import can_be_called
 from flask_preflight.engine import Decision, HeaderList, Outcome, Reason, RequestFacts, negotiate
 from flask_preflight.explain import ANY_PATH, Place, debug_answer, debug_header, escape, explain
@@ -62,8 +62,9 @@ class CorsLayer:
 
     debug: bool  # whether refusals are explained to everyone
 
-    def __init__(self, app: WSGIApplication, journal: Journal) -> None:
+    def __init__(self, app: WSGIApplication, journal: Journal, name: str) -> None:
         self.app = app
+        self._name = name  # the user's call that made it, with file and line
         self.journal = journal
         self._outer_layers: WeakSet[CorsLayer] = WeakSet()
 
@@ -175,7 +176,7 @@ class CorsLayer:
             return False
         if outer not in self._outer_layers:
             self._outer_layers.add(outer)
-            text = f"{self!r} is inside {outer!r}, which acts on the same requests. Remove one of the two."
+            text = f"{self._name} is inside {outer._name}, which acts on the same requests. Remove one of the two."
             # of the outer layer, because the inner one may be made for each request
             outer.journal.log_once(logging.WARNING, ("stacked", id(self.app)), text)
         return True
@@ -247,7 +248,7 @@ class PreflightMiddleware(CorsLayer):
 
     @_checks_arguments
     def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None:
-        super().__init__(app, Journal(app))
+        super().__init__(app, Journal(app), name_call("PreflightMiddleware(...)"))
         self.debug = debug
         self.policy = policy
 
@@ -324,7 +325,8 @@ for _name in (
 def _call_finder(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
     policy = find(environ)
     if policy is not None and not isinstance(policy, Policy):
-        raise TypeError(f"{show(find)} returned {show(policy)}; it must return a Policy or None")
+        advice = f"let it return Policy({write_fields(policy)}), or None to leave the request alone"
+        raise TypeError(f"{show(find)} returned {show(policy)}; {advice}")
     return policy
 
 

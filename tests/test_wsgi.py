@@ -782,8 +782,17 @@ def test_a_callable_policy_is_asked_once_for_each_request() -> None:
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("found", ["*", True, [POLICY], Policy], ids=repr)
-def test_a_callable_policy_that_returns_something_else(found: Any) -> None:
+@pytest.mark.parametrize(
+    ("found", "written"),
+    [
+        pytest.param("*", "allow_origins='*'", id="star"),
+        pytest.param(["https://a.com"], "allow_origins=['https://a.com']", id="origins"),
+        pytest.param({"max_age": 60}, "max_age=60", id="fields"),
+        pytest.param(True, "allow_origins=['https://example.com']", id="true"),
+        pytest.param(Policy, "allow_origins=['https://example.com']", id="class"),
+    ],
+)
+def test_a_callable_policy_that_returns_something_else(found: Any, written: str) -> None:
     spy = Spy()
 
     def find(environ: WSGIEnvironment) -> Any:
@@ -791,7 +800,8 @@ def test_a_callable_policy_that_returns_something_else(found: Any) -> None:
 
     with pytest.raises(TypeError) as caught:
         ask(PreflightMiddleware(spy, find))
-    assert str(caught.value) == f"find returned {show(found)}; it must return a Policy or None"
+    advice = f"let it return Policy({written}), or None to leave the request alone"
+    assert str(caught.value) == f"find returned {show(found)}; {advice}"
     assert spy.calls == 0
 
 
@@ -972,6 +982,17 @@ def test_every_answer_belongs_to_one_of_two_policies_while_they_are_swapped() ->
 INNER = Policy(allow_origins="*", expose_headers=["X-Inner"])
 
 
+def line_here() -> int:
+    """The line that calls this."""
+    return sys._getframe(1).f_lineno
+
+
+def warning_of(inside: int, around: int) -> str:
+    """What the log says of two middlewares that are made in these lines."""
+    call = f"PreflightMiddleware(...) at {__file__}:"
+    return f"{call}{inside} is inside {call}{around}, which acts on the same requests. Remove one of the two."
+
+
 def copying(app: WSGIApplication) -> WSGIApplication:
     return lambda environ, start_response: app(environ.copy(), start_response)
 
@@ -985,6 +1006,7 @@ def test_of_two_the_outer_one_stands(
     between: Callable[[WSGIApplication], WSGIApplication], caplog: pytest.LogCaptureFixture
 ) -> None:
     spy = Spy()
+    line = line_here() + 1
     inner = PreflightMiddleware(spy, INNER)
     outer = PreflightMiddleware(between(inner), POLICY)
     for _ in range(3):
@@ -992,25 +1014,20 @@ def test_of_two_the_outer_one_stands(
         assert answer.only("Access-Control-Allow-Origin", "Access-Control-Expose-Headers") == [ACAO, ACEH]
         assert ask_preflight(outer).only(*(name for name, _ in GRANTED)) == GRANTED
     assert spy.calls == 3
-    assert caplog.record_tuples == [
-        (
-            "flask_preflight",
-            logging.WARNING,
-            f"{inner!r} is inside {outer!r}, which acts on the same requests. Remove one of the two.",
-        )
-    ]
+    assert caplog.record_tuples == [("flask_preflight", logging.WARNING, warning_of(line, line + 1))]
 
 
 def test_each_pair_is_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    line = line_here() + 1
     inner = PreflightMiddleware(Spy(), INNER)
     middle = PreflightMiddleware(inner, INNER)
-    outers = [PreflightMiddleware(inner, POLICY), PreflightMiddleware(middle, POLICY)]
+    outers = [
+        PreflightMiddleware(inner, POLICY),
+        PreflightMiddleware(middle, POLICY),
+    ]
     for outer in outers * 2:
         assert ask(outer).headers == TEXT + ALLOWED
-    pairs = [(inner, outers[0]), (middle, outers[1]), (inner, outers[1])]
-    assert caplog.messages == [
-        f"{one!r} is inside {other!r}, which acts on the same requests. Remove one of the two." for one, other in pairs
-    ]
+    assert caplog.messages == [warning_of(line + inside, line + around) for inside, around in [(0, 3), (1, 4), (0, 4)]]
 
 
 def test_where_the_outer_one_hands_off_the_inner_one_acts(caplog: pytest.LogCaptureFixture) -> None:
