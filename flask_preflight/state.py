@@ -44,10 +44,19 @@ class Warned(NamedTuple):
     place: str
     text: str
 
+    @property
+    def log_text(self) -> str:
+        return f"{self.place}: {self.text}" if self.place else self.text
+
 
 _NO_ORIGIN: Final = (
     "No origin is allowed anywhere in this app, so every cross-origin request is refused: write"
     " Preflight(app, allow_origins=[...]), or set PREFLIGHT_ALLOW_ORIGINS in the configuration."
+)
+
+_LOST_MARK: Final = (
+    "no rule of the app leads to it: if a decorator hides it, write @functools.wraps(view) in that decorator; otherwise"
+    " add a route for it."
 )
 
 
@@ -103,7 +112,9 @@ class AppState:
     def ensure_table(self) -> PolicyTable:
         """The policies in force. At the first request, the configuration is read again and all views are checked."""
         while not (version := self.version()).is_settled:
-            version.replace(self._settle(version))
+            if version.replace(self._settle(version)) and self.debug:
+                for warning in self._find_lost_marks():
+                    self.journal.warn(warning.log_text)
         return version.table
 
     def current_table(self) -> PolicyTable:
@@ -138,7 +149,7 @@ class AppState:
         :raises PolicyError: with the problems of all views.
         """
         for warning in self.check():
-            self.journal.warn(f"{warning.place}: {warning.text}" if warning.place else warning.text)
+            self.journal.warn(warning.log_text)
 
     def check(self) -> list[Warned]:
         """What is probably a mistake in the app as it is now. (`unread_variables` has more.)
@@ -146,15 +157,16 @@ class AppState:
         :raises PolicyError: with the problems of all views.
         """
         table = self._settle(self.version()).table
+        no_origin = [Warned("no-origin-allowed", "", _NO_ORIGIN)] if table.allows_nothing else []
+        return [*no_origin, *self._find_lost_marks()]
+
+    def _find_lost_marks(self) -> list[Warned]:
+        """The marks that no rule leads to, and that are made in the modules of this app."""
         _note_reached_marks()
         modules = {getattr(view, "__module__", "") for view in self.app.view_functions.values()}
-        hint = "Flask does not know the marked object, or a decorator without functools.wraps hides the mark"
         return [
-            *([Warned("no-origin-allowed", "", _NO_ORIGIN)] if table.allows_nothing else []),
-            *(
-                Warned("mark-not-reached", mark.place, f"{mark.describe()}: no rule of the app leads to it: {hint}.")
-                for mark in unreached_marks({self.app.import_name, *modules})
-            ),
+            Warned("mark-not-reached", mark.place, f"{mark.describe()}: {_LOST_MARK}")
+            for mark in unreached_marks({self.app.import_name, *modules})
         ]
 
     def _settle(self, version: _Version) -> _Version:
