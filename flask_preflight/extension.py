@@ -13,9 +13,10 @@ from flask_preflight.calls import name_call, takes_fields, write_fields
 from flask_preflight.checks import is_list, is_star
 from flask_preflight.config import unread_variables
 from flask_preflight.layer import FlaskLayer
+from flask_preflight.marks import NAME
 from flask_preflight.policy import Policy, freeze_changes
 from flask_preflight.problems import show, show_items
-from flask_preflight.state import NAME, AppState, Call, state_of
+from flask_preflight.state import AppState, Call, state_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

@@ -16,16 +16,13 @@ from flask import Flask
 from flask_preflight.checks import is_function, is_list, read_fields
 from flask_preflight.config import in_config, key_of, read_config, split_variables
 from flask_preflight.journal import Journal
-from flask_preflight.marks import Mark, unreached_marks
+from flask_preflight.marks import NAME, Mark, unreached_marks
 from flask_preflight.policy import Policy, merge
 from flask_preflight.problems import PolicyError, Problem, show
 from flask_preflight.routes import PolicyTable
 
 if TYPE_CHECKING:
     from flask_preflight.policy import PolicyChanges
-
-# The key in ``app.extensions``
-NAME: Final = "preflight"
 
 Levels: TypeAlias = tuple[Mapping[str, Any], ...]
 
