@@ -569,6 +569,6 @@ def test_of_the_extension_and_a_middleware_the_log_names_both_calls(caplog: pyte
     app.wsgi_app = PreflightMiddleware(app.wsgi_app, Policy())  # type: ignore[method-assign]
     send(app, "PUT", "/")
     assert list(map(without_line_numbers, caplog.messages)) == [
-        "Preflight(...) at test_extension.py is inside PreflightMiddleware(...) at test_extension.py, which acts on the same"
-        " requests. Remove one of the two."
+        "Preflight(...) at test_extension.py is inside PreflightMiddleware(...) at test_extension.py, which acts on the"
+        " same requests. Remove one of the two."
     ]
