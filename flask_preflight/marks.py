@@ -312,12 +312,11 @@ class ViewMarks:
 def warn_of_no_extension(app: Flask, **_: object) -> None:
     """Log at the first request of the process that *app* has marks, and no `Preflight` that reads them."""
     request_started.disconnect(warn_of_no_extension)
-    mark = None if NAME in app.extensions else _find_change(app)
-    if mark is not None:
-        advice = "write Preflight(app, allow_origins=[...])"
-        logger.warning(
-            "%s: %s has no effect, because %r has no Preflight: %s.", mark.place, mark.describe(), app, advice
-        )
+    with suppress(Exception):  # views that cannot be read must not change an answer
+        mark = None if NAME in app.extensions else _find_change(app)
+        if mark is not None:
+            why = f"because {app!r} has no Preflight: write Preflight(app, allow_origins=[...])"
+            logger.warning("%s", f"{mark.place}: {mark.describe()} has no effect, {why}.")
 
 
 request_started.connect(warn_of_no_extension)

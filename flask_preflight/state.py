@@ -110,8 +110,7 @@ class AppState:
         """The policies in force. At the first request, the configuration is read again and all views are checked."""
         while not (version := self.version()).is_settled:
             if version.replace(self._settle(version)) and self.debug:
-                for warning in self._find_lost_marks():
-                    self.journal.warn(warning.log_text)
+                self._warn_of_lost_marks()
         return version.table
 
     def current_table(self) -> PolicyTable:
@@ -156,6 +155,12 @@ class AppState:
         table = self._settle(self.version()).table
         no_origin = [Warned("no-origin-allowed", "", _NO_ORIGIN)] if table.allows_nothing else []
         return [*no_origin, *self._find_lost_marks()]
+
+    def _warn_of_lost_marks(self) -> None:
+        """Log them. Views that cannot be read must not change an answer."""
+        with suppress(Exception):
+            for warning in self._find_lost_marks():
+                self.journal.warn(warning.log_text)
 
     def _find_lost_marks(self) -> list[Warned]:
         """The marks that no rule leads to, and that are made in the modules of this app."""
@@ -268,9 +273,10 @@ _states: Final[WeakSet[AppState]] = WeakSet()
 
 
 def _note_reached_marks() -> None:
-    """For all apps, because a module may have views of several."""
+    """For all apps, because a module may have views of several. Another app's views may fail when they are read."""
     for state in list(_states):
-        state.version().table.note_reached_marks()
+        with suppress(Exception):
+            state.version().table.note_reached_marks()
 
 
 def _relative(place: str) -> str:
