@@ -119,6 +119,12 @@ def outer_frame() -> FrameType:
     return frame
 
 
+def name_call(call: str) -> str:
+    """*call*, such as ``Preflight(...)``, with the file and line of the user's code that makes it."""
+    frame = outer_frame()
+    return f"{call} at {frame.f_code.co_filename}:{frame.f_lineno}"
+
+
 _POSITIONAL: Final = {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD}
 
 

@@ -116,9 +116,16 @@ _DROP_NONE: Final = "write [], or leave the field out (an environment variable t
 
 
 def _read_keys(value: Mapping[Any, object]) -> list[str]:
-    """The items that were meant by a dictionary: its keys, but not those that are switched off."""
-    keys = (key for key, is_on in value.items() if isinstance(key, str) and is_on is not False)
+    """The items that were meant by a dictionary: its keys, but not those that are switched off.
+
+    The key of a text or a list is a name, as in ``{"origins": "*"}``, unless it is a URL.
+    """
+    keys = (key for key, is_on in value.items() if isinstance(key, str) and _is_switched_on(key, is_on))
     return list(islice(keys, _MOST_CORRECTED))
+
+
+def _is_switched_on(key: str, is_on: object) -> bool:
+    return is_on is not False and ("://" in key or is_on is None or isinstance(is_on, int))
 
 
 def _flaw_of_item(item: object, items: Items) -> Flaw | None:

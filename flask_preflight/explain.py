@@ -6,8 +6,11 @@ instead. What a client sent is shortened and escaped.
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Callable, Iterable
 from itertools import islice
+from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
 from flask_preflight import fetch
@@ -68,6 +71,26 @@ def describe_error(error: BaseException | None) -> str:
     except Exception:  # noqa: BLE001 - it is the user's own
         text = "<it cannot be shown>"
     return escape(f"{name}: {text}" if text else name)
+
+
+def find_failure(error: BaseException) -> tuple[str, int] | None:
+    """The file and line of the user's own code that raised *error*; ``None`` if there is no such code."""
+    if isinstance(error, NotABool):
+        return error.place
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    return next((frame for frame in reversed(frames) if _is_users(frame[0])), None)
+
+
+def _is_users(filename: str) -> bool:
+    """Whether a file is the user's own: no part of this package, of Python, or of an installed library."""
+    return not filename.startswith(_NOT_USERS) and _INSTALLED.isdisjoint(Path(filename).parts)
+
+
+# This package, the standard library, and generated code
+_NOT_USERS: Final = (f"{Path(__file__).parent}{os.sep}", f"{Path(traceback.__file__).parent}{os.sep}", "<")
+
+# The folders of installed libraries; Debian's packages are in the second
+_INSTALLED: Final = {"site-packages", "dist-packages"}
 
 
 def explain(policy: Policy, facts: RequestFacts, decision: Decision, place: Place = ANY_PATH) -> str:
@@ -257,6 +280,14 @@ _WORDS: Final = {
 
 
 def _origin_null(it: _Refusal) -> str:
+    return (
+        "The origin is 'null'. Browsers send that for pages opened from a disk, for sandboxed frames and data: URLs,"
+        f" and after a redirect to another origin. {_advise_serving(it)}"
+    )
+
+
+def _advise_serving(it: _Refusal) -> str:
+    """What to do with a page that was opened from a disk."""
     allowed, served = it.policy.allow_origins, "http://localhost:8000"
     if callable(allowed):
         advice = f". Let the callable in allow_origins allow {served!r}."
@@ -264,20 +295,33 @@ def _origin_null(it: _Refusal) -> str:
         advice = ", which is allowed already."
     else:
         advice = f". {it.advise_adding('To allow that,', 'allow_origins', [served], allowed)}"
+    return f"Serve the page from a web server, such as python -m http.server 8000, and open it at {served}{advice}"
+
+
+def _origin_malformed(it: _Refusal) -> str:
+    if it.origin == "file://":
+        return (
+            "The origin is 'file://'. A few browsers (QtWebEngine, some versions of Cordova and Electron) send that for"
+            f" all pages opened from a disk, so it cannot be allowed. {_advise_serving(it)}"
+        )
     return (
-        "The origin is 'null'. Browsers send that for pages opened from a disk, for sandboxed frames and data: URLs,"
-        " and after a redirect to another origin. Serve the page from a web server, such as python -m http.server 8000,"
-        f" and open it at {served}{advice}"
+        f"The Origin header is {escape(it.origin)}, which is not an origin as browsers write it: scheme, host and port,"
+        " such as 'https://example.com' or 'http://localhost:3000'."
     )
 
 
 def _origin_check_failed(it: _Refusal) -> str:
-    if isinstance(it.decision.error, NotABool):
-        return f"The callable in {it.decision.error}: return True or False."
-    error = describe_error(it.decision.error)
-    needs_request = "outside of request context" in error
-    hint = " flask.request is not available in it: use its second argument, the WSGI environ." if needs_request else ""
-    return f"The callable in allow_origins failed: {error}.{hint}"
+    error = cast(Exception, it.decision.error)
+    place = find_failure(error)
+    where = f" at {place[0]}:{place[1]}" if place else ""
+    if isinstance(error, NotABool):
+        return f"The callable in allow_origins{where} returned {error.returned}, not bool: let it return True or False."
+    text = describe_error(error)
+    if "outside of request context" in text:
+        advice = "flask.request is not available in it: use its second argument, the WSGI environ."
+    else:
+        advice = "Let it return True or False instead. The log has the traceback."
+    return f"The callable in allow_origins failed{where}: {text}. {advice}"
 
 
 def _method_not_allowed(it: _Refusal) -> str:
@@ -307,14 +351,17 @@ def _in_fetch(method: str) -> str:
 
 def _method_not_routed(it: _Refusal) -> str:
     there = tuple(name for name in it.routed_methods if name != "OPTIONS")
-    if _is_in_wrong_case(it.method) and it.method.upper() in there:
-        hint = _in_fetch(it.method.upper())
-    elif it.place.rule == NO_ROUTE:  # a converter of the app's own has said so
-        hint = "To handle it, let its route allow it."
-    else:
-        hint = f"To handle it, add a view with @app.route({it.place.rule!r}{it.place.host}, methods=[{it.method!r}])."
     others = f", only for {', '.join(there)}" if there else ""
-    return f"This URL has no route for the method {escape(it.method)}{others}. {hint}"
+    parts = [f"This URL has no route for the method {escape(it.method)}{others}."]
+    method = it.method.upper()  # routes have no other
+    if it.place.rule == NO_ROUTE:  # a converter of the app's own has said so
+        parts.append("To handle it, let its route allow it.")
+    elif method not in there:
+        route = f"@app.route({it.place.rule!r}{it.place.host}, methods=[{method!r}])"
+        parts.append(f"To handle it, add a view with {route}.")
+    if method != it.method:
+        parts.append(_in_fetch(method))
+    return " ".join(parts)
 
 
 def _headers_not_allowed(it: _Refusal) -> str:
@@ -383,10 +430,7 @@ _TEXTS: Final[dict[Reason, Callable[[_Refusal], str]]] = {
     ),
     Reason.ORIGIN_TOO_LONG: lambda _: f"The Origin header is longer than {MAX_ORIGIN_LENGTH} characters.",
     Reason.ORIGIN_NULL: _origin_null,
-    Reason.ORIGIN_MALFORMED: lambda it: (
-        f"The Origin header is {escape(it.origin)}, which is not an origin as browsers write it: scheme, host and"
-        " port, such as 'https://example.com' or 'http://localhost:3000'."
-    ),
+    Reason.ORIGIN_MALFORMED: _origin_malformed,
     Reason.ORIGIN_NOT_ALLOWED: _origin_not_allowed,
     Reason.ORIGIN_CHECK_FAILED: _origin_check_failed,
     Reason.ROUTING_FAILED: lambda it: (

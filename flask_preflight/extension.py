@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from flask import Blueprint, Flask
 
-from flask_preflight.calls import outer_frame, takes_fields, write_fields
+from flask_preflight.calls import name_call, takes_fields, write_fields
 from flask_preflight.checks import is_list, is_star
 from flask_preflight.config import unread_variables
 from flask_preflight.layer import FlaskLayer
+from flask_preflight.marks import NAME
 from flask_preflight.policy import Policy, freeze_changes
 from flask_preflight.problems import show, show_items
-from flask_preflight.state import NAME, AppState, Call, state_of
+from flask_preflight.state import AppState, Call, state_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -109,8 +110,7 @@ class Preflight:
 
 def _note_call(name: str, changes: PolicyChanges) -> Call:
     """Note where the user's code called."""
-    frame = outer_frame()
-    return Call(f"{name} at {frame.f_code.co_filename}:{frame.f_lineno}", changes)
+    return Call(name_call(name), changes)
 
 
 def _advise_endpoint(app: Flask, endpoint: object) -> str:

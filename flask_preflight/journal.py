@@ -12,16 +12,15 @@ import time
 import traceback
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from blinker import Namespace
 
 from flask_preflight.engine import Decision, Outcome, Reason, RequestFacts
-from flask_preflight.explain import NO_ROUTE, describe_error, escape, nearest_origin, refusal_line
+from flask_preflight.explain import NO_ROUTE, describe_error, escape, find_failure, nearest_origin, refusal_line
 from flask_preflight.origin import DEFAULT_PORTS, parse_origin
-from flask_preflight.policy import NotABool, Policy
+from flask_preflight.policy import Policy
 
 if TYPE_CHECKING:
     from blinker import NamedSignal
@@ -188,9 +187,7 @@ class Journal:
 
     def log_failure(self, what: str, error: Exception) -> None:
         """Log that the user's own code raised *error*, with its traceback and its file and line."""
-        frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
-        place = error.place if isinstance(error, NotABool) else None
-        place = place or next((frame for frame in reversed(frames) if _is_users(frame[0])), None)
+        place = find_failure(error)
         where = f", at {place[0]}:{place[1]}" if place else ""
         exc_info = (type(error), error, error.__traceback__)
         cause = (type(error), place)
@@ -267,15 +264,3 @@ def _signal_of(outcome: Outcome) -> NamedSignal:
     if outcome is Outcome.PREFLIGHT_REFUSED:
         return preflight_refused
     return request_allowed if outcome is Outcome.ACTUAL_ALLOWED else request_refused
-
-
-def _is_users(filename: str) -> bool:
-    """Whether a file is the user's own: no part of this package, of Python, or of an installed library."""
-    return not filename.startswith(_NOT_USERS) and not _INSTALLED.intersection(Path(filename).parts)
-
-
-# This package, the standard library, and generated code
-_NOT_USERS: Final = (f"{Path(__file__).parent}{os.sep}", f"{Path(logging.__file__).parents[1]}{os.sep}", "<")
-
-# The folders of installed libraries; Debian's packages are in the second
-_INSTALLED: Final = {"site-packages", "dist-packages"}

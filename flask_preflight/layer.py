@@ -36,7 +36,7 @@ class FlaskLayer(CorsLayer):
     """The layer around a Flask app's ``wsgi_app``."""
 
     def __init__(self, app: WSGIApplication, state: AppState) -> None:
-        super().__init__(app, state.journal)
+        super().__init__(app, state.journal, state.name)
         self._state = state
         self._flask = state.app
         self.has_inner_middleware = getattr(app, "__func__", None) is not Flask.wsgi_app

@@ -16,10 +16,11 @@ from functools import partial, update_wrapper, wraps
 from types import FrameType, FunctionType, MappingProxyType, MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast, overload
 
-from flask import Blueprint, Flask
+from flask import Blueprint, Flask, request_started
 from flask.views import MethodView, View
 
 from flask_preflight.calls import check_field_names, outer_frame, takes_fields, write_fields
+from flask_preflight.journal import logger
 from flask_preflight.policy import check_changes, freeze_changes
 from flask_preflight.problems import PolicyError, show
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 AnyBlueprint = TypeVar("AnyBlueprint", bound=Blueprint)
 Function = TypeVar("Function", bound=Callable[..., Any])
 Marked = TypeVar("Marked")
+
+# The key of the extension, which reads the marks, in ``app.extensions``
+NAME: Final = "preflight"
 
 _ATTRIBUTE: Final = "_preflight_marks"
 
@@ -303,6 +307,30 @@ class ViewMarks:
                 for part in reversed(_unwrapped(handler)):
                     marks += _own(part)
         return tuple(dict.fromkeys(marks)) if len(marks) > 1 else marks  # `wraps` copies marks
+
+
+def warn_of_no_extension(app: Flask, **_: object) -> None:
+    """Log at the first request of the process that *app* has marks, and no `Preflight` that reads them."""
+    request_started.disconnect(warn_of_no_extension)
+    with suppress(Exception):  # views that cannot be read must not change an answer
+        mark = None if NAME in app.extensions else _find_change(app)
+        if mark is not None:
+            why = f"because {app!r} has no Preflight: write Preflight(app, allow_origins=[...])"
+            logger.warning("%s", f"{mark.place}: {mark.describe()} has no effect, {why}.")
+
+
+request_started.connect(warn_of_no_extension)
+
+
+def _find_change(app: Flask) -> Mark | None:
+    """A mark in *app* that changes the policy, if there is one."""
+    for rule in app.url_map.iter_rules():
+        marks = ViewMarks(app.view_functions.get(rule.endpoint), app.blueprints.values())
+        for method in rule.methods or ("GET",):
+            for mark in marks.of(method):
+                if mark.changes is not None:
+                    return mark
+    return None
 
 
 def _unwrapped(view: object) -> list[object]:

@@ -305,10 +305,14 @@ def _splice(value: object, inherited: object) -> object:
 
 
 class NotABool(TypeError):
-    """A callable has returned something else. *place* is the file and line of the callable, if it is a function."""
+    """A callable has returned something else: *returned* is the name of its type.
+
+    *place* is the file and line of the callable, if it is a function.
+    """
 
     def __init__(self, allowed: OriginCallable, verdict: object) -> None:
-        super().__init__(f"allow_origins returned {type(verdict).__name__}, not bool")
+        self.returned = type(verdict).__name__
+        super().__init__(f"allow_origins returned {self.returned}, not bool")
         code = getattr(allowed, "__code__", None)
         self.place: tuple[str, int] | None = (code.co_filename, code.co_firstlineno) if code else None
 

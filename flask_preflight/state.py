@@ -16,16 +16,13 @@ from flask import Flask
 from flask_preflight.checks import is_function, is_list, read_fields
 from flask_preflight.config import in_config, key_of, read_config, split_variables
 from flask_preflight.journal import Journal
-from flask_preflight.marks import Mark, unreached_marks
+from flask_preflight.marks import NAME, Mark, unreached_marks
 from flask_preflight.policy import Policy, merge
 from flask_preflight.problems import PolicyError, Problem, show
 from flask_preflight.routes import PolicyTable
 
 if TYPE_CHECKING:
     from flask_preflight.policy import PolicyChanges
-
-# The key in ``app.extensions``
-NAME: Final = "preflight"
 
 Levels: TypeAlias = tuple[Mapping[str, Any], ...]
 
@@ -44,10 +41,19 @@ class Warned(NamedTuple):
     place: str
     text: str
 
+    @property
+    def log_text(self) -> str:
+        return f"{self.place}: {self.text}" if self.place else self.text
+
 
 _NO_ORIGIN: Final = (
     "No origin is allowed anywhere in this app, so every cross-origin request is refused: write"
     " Preflight(app, allow_origins=[...]), or set PREFLIGHT_ALLOW_ORIGINS in the configuration."
+)
+
+_LOST_MARK: Final = (
+    "no rule of the app leads to it: if a decorator hides it, write @functools.wraps(view) in that decorator; otherwise"
+    " add a route for it."
 )
 
 
@@ -83,6 +89,7 @@ class AppState:
         self.journal = Journal(app)
         self._has_warned = False
         self._calls = calls
+        self.name = calls[0].name
         self._levels = tuple(call.changes for call in calls)
         self._version = self._make_version(())
         _states.add(self)
@@ -102,7 +109,8 @@ class AppState:
     def ensure_table(self) -> PolicyTable:
         """The policies in force. At the first request, the configuration is read again and all views are checked."""
         while not (version := self.version()).is_settled:
-            version.replace(self._settle(version))
+            if version.replace(self._settle(version)) and self.debug:
+                self._warn_of_lost_marks()
         return version.table
 
     def current_table(self) -> PolicyTable:
@@ -141,7 +149,7 @@ class AppState:
         :raises PolicyError: with the problems of all views.
         """
         for warning in self.check():
-            self.journal.warn(f"{warning.place}: {warning.text}" if warning.place else warning.text)
+            self.journal.warn(warning.log_text)
 
     def check(self) -> list[Warned]:
         """What is probably a mistake in the app as it is now. (`unread_variables` has more.)
@@ -149,15 +157,22 @@ class AppState:
         :raises PolicyError: with the problems of all views.
         """
         table = self._settle(self.version()).table
+        no_origin = [Warned("no-origin-allowed", "", _NO_ORIGIN)] if table.allows_nothing else []
+        return [*no_origin, *self._find_lost_marks()]
+
+    def _warn_of_lost_marks(self) -> None:
+        """Log them. Views that cannot be read must not change an answer."""
+        with suppress(Exception):
+            for warning in self._find_lost_marks():
+                self.journal.warn(warning.log_text)
+
+    def _find_lost_marks(self) -> list[Warned]:
+        """The marks that no rule leads to, and that are made in the modules of this app."""
         _note_reached_marks()
         modules = {getattr(view, "__module__", "") for view in self.app.view_functions.values()}
-        hint = "Flask does not know the marked object, or a decorator without functools.wraps hides the mark"
         return [
-            *([Warned("no-origin-allowed", "", _NO_ORIGIN)] if table.allows_nothing else []),
-            *(
-                Warned("mark-not-reached", mark.place, f"{mark.describe()}: no rule of the app leads to it: {hint}.")
-                for mark in unreached_marks({self.app.import_name, *modules})
-            ),
+            Warned("mark-not-reached", mark.place, f"{mark.describe()}: {_LOST_MARK}")
+            for mark in unreached_marks({self.app.import_name, *modules})
         ]
 
     def _settle(self, version: _Version) -> _Version:
@@ -262,9 +277,10 @@ _states: Final[WeakSet[AppState]] = WeakSet()
 
 
 def _note_reached_marks() -> None:
-    """For all apps, because a module may have views of several."""
+    """For all apps, because a module may have views of several. Another app's views may fail when they are read."""
     for state in list(_states):
-        state.version().table.note_reached_marks()
+        with suppress(Exception):
+            state.version().table.note_reached_marks()
 
 
 def _relative(place: str) -> str:

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial, wraps
-from types import MethodType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 from flask_preflight import journal
-from flask_preflight.calls import check_field_names, write_fields
+from flask_preflight.calls import check_field_names, name_call, write_fields
 from flask_preflight.checks import can_be_called
 from flask_preflight.engine import Decision, HeaderList, Outcome, Reason, RequestFacts, negotiate
 from flask_preflight.explain import ANY_PATH, Place, debug_answer, debug_header, escape, explain
@@ -39,8 +38,6 @@ ACTIVE_LAYER: Final = "flask_preflight.active_layer"
 
 _REFUSED, _REFUSED_HEADERS, (_REFUSED_BODY,) = REFUSAL
 
-_MOST_INNER_APPS: Final = 10  # of which one layer warns
-
 
 def is_preflight(environ: WSGIEnvironment) -> bool:
     """https://fetch.spec.whatwg.org/#cors-preflight-request"""
@@ -63,10 +60,11 @@ class CorsLayer:
 
     debug: bool  # whether refusals are explained to everyone
 
-    def __init__(self, app: WSGIApplication, journal: Journal) -> None:
+    def __init__(self, app: WSGIApplication, journal: Journal, name: str) -> None:
         self.app = app
+        self.name = name  # the user's call that made it, with file and line
         self.journal = journal
-        self._inner_apps: set[int] = set()  # the ids of those whose layers the log has named
+        self._inner_names: set[str] = set()  # of those that the log has named
 
     # -- one request ------------------------------------------------------------------------
 
@@ -178,24 +176,15 @@ class CorsLayer:
         return True
 
     def warn_of_inner(self, inner: CorsLayer) -> None:
-        """Log once that *inner* does nothing. It may be made for each request, and so may its app."""
-        # each access to a bound method makes a new object
-        app = id(inner.app.__self__ if isinstance(inner.app, MethodType) else inner.app)
-        if app not in self._inner_apps and len(self._inner_apps) < _MOST_INNER_APPS:
-            self._inner_apps.add(app)
-            text = f"{inner!r} is inside {self!r}, which acts on the same requests. Remove one of the two."
-            self.journal.warn(text)
+        """Log once that *inner* does nothing. It may be made for each request, always by one call."""
+        if inner.name not in self._inner_names:
+            self._inner_names.add(inner.name)
+            self.journal.warn(
+                f"{inner.name} is inside {self.name}, which acts on the same requests. Remove one of the two."
+            )
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} at {id(self):#x} around {_show_app(self.app)}>"
-
-
-def _show_app(app: object) -> str:
-    """The ``repr`` of *app*, which is its own and may raise anything."""
-    try:
-        return escape(repr(app))
-    except Exception:  # noqa: BLE001 - as above
-        return escape(type(app).__qualname__)
+        return f"<{self.name}>"
 
 
 def _explain_safely(policy: Policy, facts: RequestFacts, decision: Decision, place: Place) -> str:
@@ -261,7 +250,7 @@ class PreflightMiddleware(CorsLayer):
 
     @_checks_arguments
     def __init__(self, app: WSGIApplication, policy: Policy | PolicyFinder, *, debug: bool = False) -> None:
-        super().__init__(app, Journal(app))
+        super().__init__(app, Journal(app), name_call("PreflightMiddleware(...)"))
         self.debug = debug
         self.policy = policy
 
@@ -338,7 +327,8 @@ for _name in (
 def _call_finder(find: PolicyFinder, environ: WSGIEnvironment) -> Policy | None:
     policy = find(environ)
     if policy is not None and not isinstance(policy, Policy):
-        raise TypeError(f"{show(find)} returned {show(policy)}; it must return a Policy or None")
+        advice = f"let it return Policy({write_fields(policy)}), or None to leave the request alone"
+        raise TypeError(f"{show(find)} returned {show(policy)}; {advice}")
     return policy
 
 

@@ -128,7 +128,7 @@ MISTAKES: Final[dict[str, Mistake]] = {
     ),
     "callable that raises": Mistake(
         Reason.ORIGIN_CHECK_FAILED,
-        "The callable in allow_origins failed: 'ConnectionError: the database is away'.",
+        "'ConnectionError: the database is away'. Let it return True or False instead.",
         lambda page: {"allow_origins": fails},
     ),
     "no route": Mistake(

@@ -437,3 +437,23 @@ def test_a_body_that_is_not_json(content_type: str, body: bytes, message: str) -
     response = Browser(answer, "https://frontend.com").fetch("/")
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         response.json  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["fetch", "submit", "open_websocket"])
+@pytest.mark.parametrize(
+    ("args", "options", "written"),
+    [
+        pytest.param((URL,), {}, f"({URL!r})", id="positional"),
+        pytest.param((URL, "PUT"), {}, f"({URL!r})", id="two positional"),
+        pytest.param((), {"url": URL}, "(...)", id="keyword"),
+    ],
+)
+def test_a_call_on_the_fixture_itself(
+    name: str, args: tuple[str, ...], options: dict[str, str], written: str, preflight_browser: Any
+) -> None:
+    with pytest.raises(TypeError) as caught:
+        getattr(preflight_browser, name)(*args, **options)
+    call = f"{name}{written}"
+    assert str(caught.value) == (
+        f"the browser is missing: write Browser(app).{call}, or preflight_browser(app).{call} with the fixture"
+    )

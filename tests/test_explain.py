@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +48,14 @@ def broken(origin: str, environ: dict[str, Any]) -> bool:
 
 def needs_request(origin: str, environ: dict[str, Any]) -> bool:
     raise RuntimeError("Working outside of request context.")
+
+
+def returns_nothing(origin: str, environ: dict[str, Any]) -> None: ...
+
+
+def place_of(function: Callable[..., object], line: int = 0) -> str:
+    """The file and line of *function*, or a line below its first."""
+    return f"{function.__code__.co_filename}:{function.__code__.co_firstlineno + line}"
 
 
 def refuses(origin: str, environ: dict[str, Any]) -> bool:
@@ -155,10 +165,11 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         " The server needs no change.",
     ),
     "callable that returns no bool": (
-        Policy(allow_origins=lambda origin, environ: None),  # type: ignore[arg-type,return-value]
+        Policy(allow_origins=returns_nothing),  # type: ignore[arg-type]
         preflight(),
         Reason.ORIGIN_CHECK_FAILED,
-        "The callable in allow_origins returned NoneType, not bool: return True or False.",
+        f"The callable in allow_origins at {place_of(returns_nothing)} returned NoneType, not bool: let it return True"
+        " or False.",
     ),
     "malformed origin": (
         POLICY,
@@ -166,6 +177,23 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         Reason.ORIGIN_MALFORMED,
         r"The Origin header is 'https://frontend.com\u2028\x1b[31m', which is not an origin as browsers write"
         " it: scheme, host and port, such as 'https://example.com' or 'http://localhost:3000'.",
+    ),
+    "page from a disk, where another server is allowed": (
+        Policy(allow_origins=["https://frontend.com"]),
+        preflight(origin="file://"),
+        Reason.ORIGIN_MALFORMED,
+        "The origin is 'file://'. A few browsers (QtWebEngine, some versions of Cordova and Electron) send that for all"
+        " pages opened from a disk, so it cannot be allowed. Serve the page from a web server, such as python -m"
+        " http.server 8000, and open it at http://localhost:8000. To allow that, write"
+        " allow_origins=['https://frontend.com', 'http://localhost:8000'] in the Policy.",
+    ),
+    "page from a disk, where the server is allowed": (
+        Policy(allow_origins=["http://localhost:*"]),
+        preflight(origin="file://"),
+        Reason.ORIGIN_MALFORMED,
+        "The origin is 'file://'. A few browsers (QtWebEngine, some versions of Cordova and Electron) send that for all"
+        " pages opened from a disk, so it cannot be allowed. Serve the page from a web server, such as python -m"
+        " http.server 8000, and open it at http://localhost:8000, which is allowed already.",
     ),
     "foreign origin": (
         POLICY,
@@ -195,14 +223,21 @@ SENTENCES: dict[str, tuple[Policy, RequestFacts, Reason, str]] = {
         Policy(allow_origins=needs_request),
         preflight(),
         Reason.ORIGIN_CHECK_FAILED,
-        "The callable in allow_origins failed: 'RuntimeError: Working outside of request context.'. flask.request is"
-        " not available in it: use its second argument, the WSGI environ.",
+        f"The callable in allow_origins failed at {place_of(needs_request, 1)}: 'RuntimeError: Working outside of"
+        " request context.'. flask.request is not available in it: use its second argument, the WSGI environ.",
     ),
     "callable fails": (
         Policy(allow_origins=broken),
         preflight(),
         Reason.ORIGIN_CHECK_FAILED,
-        r"The callable in allow_origins failed: 'LookupError: no tenant for https://frontend.com\nin the database'.",
+        f"The callable in allow_origins failed at {place_of(broken, 1)}: 'LookupError: no tenant for https://frontend.com"
+        r"\nin the database'. Let it return True or False instead. The log has the traceback.",
+    ),
+    "callable that is no function returns no bool": (
+        Policy(allow_origins=partial(returns_nothing)),  # type: ignore[arg-type]
+        preflight(),
+        Reason.ORIGIN_CHECK_FAILED,
+        "The callable in allow_origins returned NoneType, not bool: let it return True or False.",
     ),
     "method": (
         POLICY,
@@ -324,6 +359,12 @@ BY_EDGES: dict[str, tuple[Decision, RequestFacts, str]] = {
         preflight("patch"),
         "This URL has no route for the method 'patch', only for GET, HEAD, PATCH. Methods are case-sensitive: write"
         " 'PATCH' in the page's fetch().",
+    ),
+    "no route for any case of the method": (
+        refuse_preflight(Reason.METHOD_NOT_ROUTED),
+        preflight("query"),
+        "This URL has no route for the method 'query', only for GET, HEAD, PATCH. To handle it, add a view with"
+        " @app.route('/a', methods=['QUERY']). Methods are case-sensitive: write 'QUERY' in the page's fetch().",
     ),
     "cookies": (
         Decision(Outcome.ACTUAL_ALLOWED, reason=Reason.CREDENTIALS_NOT_ALLOWED),

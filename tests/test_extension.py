@@ -25,7 +25,7 @@ from pages import (
 )
 from werkzeug.local import LocalProxy
 
-from flask_preflight import Policy, PolicyError, Preflight, cors_blueprint, cors_exempt, cors_route
+from flask_preflight import Policy, PolicyError, Preflight, PreflightMiddleware, cors_blueprint, cors_exempt, cors_route
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -562,3 +562,13 @@ def test_a_refused_request_is_explained_in_a_header_in_debug_mode() -> None:
     assert without_places(send(app, "PUT", "/", origin=STRANGER)) == Answer(200, expected, "here")
     navigation = {"headers": {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Site": "cross-site"}}
     assert send(app, "PUT", "/", origin=STRANGER, **navigation) == Answer(200, VARY, "here")
+
+
+def test_of_the_extension_and_a_middleware_the_log_names_both_calls(caplog: pytest.LogCaptureFixture) -> None:
+    app = protected()
+    app.wsgi_app = PreflightMiddleware(app.wsgi_app, Policy())  # type: ignore[method-assign]
+    send(app, "PUT", "/")
+    assert list(map(without_line_numbers, caplog.messages)) == [
+        "Preflight(...) at test_extension.py is inside PreflightMiddleware(...) at test_extension.py, which acts on the"
+        " same requests. Remove one of the two."
+    ]

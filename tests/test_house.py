@@ -40,13 +40,13 @@ LAYERS = {
     "paths": ("problems calls policy", ""),
     "wsgi": ("problems checks calls policy engine explain responses journal paths", ""),
     # Flask
-    "marks": ("problems calls policy", "flask"),
+    "marks": ("problems calls policy journal", "flask"),
     "routes": ("fetch problems policy engine journal marks", "flask werkzeug"),
     "door": ("wsgi routes", "flask"),
     "config": ("problems checks calls", ""),
     "state": ("problems checks policy journal marks routes config", "flask publicsuffixlist"),
     "layer": ("problems policy engine explain responses journal wsgi routes door state", "flask werkzeug"),
-    "extension": ("problems checks calls policy config state layer", "flask"),
+    "extension": ("problems checks calls policy marks config state layer", "flask"),
     # The judge of the tests knows only the standards' words, hosts and suffixes, and nothing of what it judges.
     "browser/text": ("", ""),
     "browser/arguments": ("browser/text", ""),

@@ -78,8 +78,8 @@ def test_a_middleware_outside_decides(caplog: pytest.LogCaptureFixture) -> None:
         assert preflight(outer, "PUT", "/") == granted("PUT", max_age="5")
         assert send(outer, "PUT", "/") == Answer(200, readable(expose="X-Outer"), "here")
     [message] = caplog.messages
-    assert repr(outer) in message
-    assert repr(app) in message
+    inner = f"Preflight(...) at {__file__}:{protected.__code__.co_firstlineno + 3}"
+    assert message == f"{inner} is inside {repr(outer)[1:-1]}, which acts on the same requests. Remove one of the two."
 
 
 def test_a_middleware_outside_without_a_policy_leaves_the_request_to_the_app(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import EllipsisType, MethodType
 from typing import Any
 
 import pytest
-from flask import Blueprint, Flask
-from flask.views import View
+from flask import Blueprint, Flask, request_started
+from flask.views import MethodView, View
 from pages import PAGE, REFUSED, STRANGER, VARY, Answer, granted, preflight, send
 from test_marks import INHERITED, MARKED, View_, app_with, loud, marked, max_age
 
 from flask_preflight import PolicyError, Preflight, cors_blueprint, cors_exempt, cors_route
+from flask_preflight.marks import warn_of_no_extension
 from flask_preflight.problems import show
 
 # ---------------------------------------------------------------------------------------
@@ -307,3 +308,84 @@ def test_lists_that_change_later_change_no_mark() -> None:
     app = app_with(("/", cors_route(allow_headers=names)(lambda: "")), methods=["PUT"])
     names.append("X-Two")
     assert preflight(app, "PUT", "/") == granted("OPTIONS, PUT", "X-One")
+
+
+# ---------------------------------------------------------------------------------------
+# An app without the extension
+# ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def first_request() -> Iterator[None]:
+    """As if this process had served no request."""
+    request_started.connect(warn_of_no_extension)
+    yield
+    request_started.disconnect(warn_of_no_extension)
+
+
+def unmarked(app: Flask) -> None:
+    app.add_url_rule("/", "index", lambda: "")
+
+
+def exempt(app: Flask) -> None:
+    app.add_url_rule("/", "index", cors_exempt(lambda: ""))
+
+
+def of_a_view(app: Flask) -> None:
+    @app.put("/data")
+    @cors_route(allow_origins=[PAGE])
+    def put_data() -> str:
+        return ""
+
+
+def of_a_method(app: Flask) -> None:
+    class Data(MethodView):
+        def get(self) -> str:
+            return ""
+
+        @cors_route(max_age=60)
+        def put(self) -> str:
+            return ""
+
+    app.add_url_rule("/data", view_func=Data.as_view("data"))
+
+
+def of_a_blueprint(app: Flask) -> None:
+    blueprint = cors_blueprint(Blueprint("api", __name__), max_age=60)
+    blueprint.add_url_rule("/data", "data", lambda: "")
+    app.register_blueprint(blueprint)
+
+
+@pytest.mark.parametrize(
+    ("add_views", "mark"),
+    [
+        pytest.param(unmarked, None, id="no mark"),
+        pytest.param(exempt, None, id="exempt"),
+        pytest.param(of_a_view, "cors_route on of_a_view.<locals>.put_data", id="view"),
+        pytest.param(of_a_method, "cors_route on of_a_method.<locals>.Data.put", id="method"),
+        pytest.param(of_a_blueprint, "cors_blueprint on api", id="blueprint"),
+    ],
+)
+@pytest.mark.parametrize("has_extension", [False, True], ids=["without Preflight", "with it"])
+@pytest.mark.usefixtures("first_request")
+def test_marks_in_an_app_without_the_extension_are_a_warning_at_the_first_request(
+    has_extension: bool, add_views: Callable[[Flask], None], mark: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Flask("shop", static_folder=None)
+    add_views(app)
+    if has_extension:
+        Preflight(app, allow_origins=[PAGE])
+    for _ in range(2):
+        assert send(app, "GET", "/nowhere").status == 404
+    advice = "has no effect, because <Flask 'shop'> has no Preflight: write Preflight(app, allow_origins=[...])."
+    said = [f"{mark} {advice}"] if mark and not has_extension else []
+    assert [message.partition(": ")[2] for message in caplog.messages] == said
+    assert all(message.startswith(f"{__file__}:") for message in caplog.messages)
+
+
+@pytest.mark.usefixtures("first_request")
+def test_only_the_first_request_of_a_process_looks_for_marks() -> None:
+    app = Flask("shop")
+    assert warn_of_no_extension in list(request_started.receivers_for(app))
+    send(app, "GET", "/nowhere")
+    assert warn_of_no_extension not in list(request_started.receivers_for(app))

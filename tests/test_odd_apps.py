@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from flask import Flask
+from flask import Flask, request_started
 from flask.views import MethodView
 from pages import PAGE, REFUSED, STRANGER, VARY_PREFLIGHT, Answer, preflight, send
 from werkzeug.test import Client
 
 from flask_preflight import Policy, Preflight, PreflightMiddleware, cors_route
 from flask_preflight.explain import describe_error
+from flask_preflight.marks import warn_of_no_extension
 
 
 @pytest.fixture(autouse=True)
@@ -297,3 +298,52 @@ def test_valid_methods_that_are_no_strings_change_no_answer() -> None:
     app.url_map.converters["odd"] = Odd
     app.put("/<odd:x>")(lambda x: "")
     assert preflight(app, "PUT", "/x") == REFUSED
+
+
+class NoModule:
+    """A view of which Python cannot tell where it was made."""
+
+    @property
+    def __module__(self) -> str:  # type: ignore[override]
+        raise RuntimeError("no module")
+
+    def __call__(self) -> str:
+        return "here"
+
+
+def test_the_search_for_lost_marks_changes_no_answer() -> None:
+    app = new_app()
+    app.debug = True
+    app.add_url_rule("/odd", "odd", NoModule())
+    answer = Client(app).get("/odd", headers={"Origin": PAGE})
+    assert (answer.text, answer.headers["Access-Control-Allow-Origin"]) == ("here", PAGE)
+
+
+def new_broken(app: Flask) -> Counting:
+    """Add a view to *app* that raises when its methods are read, once that is switched on by ``last``."""
+    counting = Counting()
+
+    class Users(MethodView):
+        methods = ["PUT"]  # noqa: RUF012 - as in the documentation of Flask
+        put = counting
+
+    app.add_url_rule("/users", view_func=Users.as_view("users"))
+    return counting
+
+
+def test_the_views_of_one_app_may_fail_when_another_app_is_verified(caplog: pytest.LogCaptureFixture) -> None:
+    broken, sound = new_app(), new_app()
+    new_broken(broken).last = 0
+    Preflight().verify(sound)
+    assert caplog.messages == []
+    with pytest.raises(RuntimeError, match="no database any more"):
+        Preflight().verify(broken)
+
+
+def test_the_search_for_marks_without_the_extension_changes_no_answer() -> None:
+    app = Flask("odd")
+    new_broken(app).last = 0
+    app.add_url_rule("/", "index", lambda: "here")
+    request_started.connect(warn_of_no_extension)
+    assert Client(app).get("/").text == "here"
+    assert warn_of_no_extension not in list(request_started.receivers_for(app))

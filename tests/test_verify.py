@@ -356,6 +356,42 @@ def test_verify_does_not_warn_of_marks_that_another_app_of_the_module_reaches(
     assert "cors_route on forgotten_view: no rule of the app leads to it" in message
 
 
+HIDDEN = """
+from flask import Flask
+from flask_preflight import Preflight, cors_route
+
+app = Flask(__name__)
+Preflight(app, allow_origins=["https://frontend.com"])
+
+def hiding(view):
+    return lambda: view()
+
+@app.get("/")
+@hiding
+@cors_route(max_age=1)
+def hidden(): return ""
+"""
+
+
+@pytest.mark.parametrize("debug", [False, True], ids=["production", "debug"])
+def test_in_debug_mode_the_first_request_warns_of_a_mark_that_a_decorator_hides(
+    debug: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = f"hidden_{debug}"
+    path = tmp_path / f"{name}.py"
+    path.write_text(HIDDEN, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    app = importlib.import_module(name).app
+    app.debug = debug
+    for _ in range(2):
+        send(app, "GET", "/")
+    said = [
+        f"{path}:11: cors_route on hidden: no rule of the app leads to it: if a decorator hides it, write"
+        " @functools.wraps(view) in that decorator; otherwise add a route for it."
+    ]
+    assert warnings(caplog) == (said if debug else [])
+
+
 def make_view() -> Callable[[], str]:
     return lambda: ""
 

@@ -5,14 +5,31 @@ These are the arguments of other clients: a page's ``fetch()``, axios, and the t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from difflib import get_close_matches
-from typing import Final
+from functools import wraps
+from typing import Any, Final, TypeVar, cast
 
 from .text import shown
 
 __tracebackhide__ = True
+
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def needs_browser(method: Method) -> Method:
+    """Decorate a method of ``Browser``: a call on the class, which is what the fixture gives, is a ``TypeError``."""
+
+    @wraps(method)
+    def checked(*args: Any, **given: Any) -> Any:
+        if not args or isinstance(args[0], str):
+            call = f"{method.__name__}({_show(args[0]) if args else '...'})"
+            advice = f"write Browser(app).{call}, or preflight_browser(app).{call} with the fixture"
+            raise TypeError(f"the browser is missing: {advice}")
+        return method(*args, **given)
+
+    return cast(Method, checked)
 
 
 def check_app(app: object) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict
 from werkzeug.datastructures import Headers
 
 from .. import fetch as words
-from .arguments import check_app, check_names, check_seconds, check_transport, describe_missing
+from .arguments import check_app, check_names, check_seconds, check_transport, describe_missing, needs_browser
 from .cache import PreflightCache
 from .checks import (
     check_mixed_content,
@@ -83,6 +83,7 @@ class Browser:
         self._cache = PreflightCache(max_age_limit)
         self._cookies = CookieJar(lax_by_default=lax_by_default)
 
+    @needs_browser
     def fetch(
         self,
         url: str,
@@ -120,6 +121,7 @@ class Browser:
         _append_accept(request)
         return filtered(request, self._main_fetch(request))
 
+    @needs_browser
     def submit(
         self,
         url: str,
@@ -144,6 +146,7 @@ class Browser:
         check_names("submit()", unknown)
         return self._main_fetch(form_request(self._page, url, data, method, enctype))
 
+    @needs_browser
     def open_websocket(self, url: str) -> Exchange:
         """Send the handshake of the page's ``new WebSocket(url)``.
 

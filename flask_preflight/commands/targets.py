@@ -25,13 +25,13 @@ from flask_preflight.engine import Decision, Reason, allows_method, flaw_of_meth
 from flask_preflight.explain import ANY_PATH, REFUSED_HEADER, Place, describe_error, escape, explain, refusal_line
 from flask_preflight.journal import REFUSALS
 from flask_preflight.layer import FlaskLayer
-from flask_preflight.marks import place_of_view
+from flask_preflight.marks import NAME, place_of_view
 from flask_preflight.paths import PathPolicies
 from flask_preflight.policy import Policy
 from flask_preflight.problems import PolicyError
 from flask_preflight.responses import REFUSAL
 from flask_preflight.routes import PolicyTable, RouteMatch
-from flask_preflight.state import NAME, AppState, state_of
+from flask_preflight.state import AppState, state_of
 from flask_preflight.wsgi import CorsLayer, PreflightMiddleware, is_preflight, read_facts
 
 if TYPE_CHECKING:
