@@ -64,7 +64,8 @@ class Preflight:
         calls = (self._call, _note_call("init_app(...)", freeze_changes(changes)))
         debug = self._debug if _check_debug(debug) is None else debug
         if NAME in app.extensions:
-            raise RuntimeError(f"{app!r} has a Preflight already: remove the second Preflight(app) or init_app(app)")
+            advice = "remove the second Preflight(app) or init_app(app)"
+            raise RuntimeError(f"{app!r} has a Preflight already, {state_of(app).name}: {advice}")
         state = AppState(app, calls, debug)
         app.extensions[NAME] = state
         layer = FlaskLayer(app.wsgi_app, state)

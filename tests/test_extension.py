@@ -119,8 +119,11 @@ def test_unknown_fields(call: Callable[[Flask], object]) -> None:
 @pytest.mark.parametrize("second", [Preflight().init_app, Preflight], ids=["init_app", "constructor"])
 def test_an_app_takes_only_one_extension(second: Callable[[Flask], object]) -> None:
     app = protected()
-    with pytest.raises(RuntimeError, match=r"<Flask '.*'> has a Preflight already"):
+    first = f"Preflight(...) at {__file__}:{protected.__code__.co_firstlineno + 3}"
+    with pytest.raises(RuntimeError) as caught:
         second(app)
+    advice = "remove the second Preflight(app) or init_app(app)"
+    assert str(caught.value) == f"{app!r} has a Preflight already, {first}: {advice}"
     assert preflight(app, "PUT", "/").status == 204
 
 
