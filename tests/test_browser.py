@@ -494,6 +494,50 @@ def test_headers_that_a_script_may_read(url: str, expose: list[str], credentials
     assert {name: value for name, value in response.headers if name not in cors} == read
 
 
+@pytest.mark.parametrize(
+    ("url", "name", "says"),
+    [
+        pytest.param(
+            f"{API}/",
+            "x-total",
+            "x-total: a script may not read it, unless the response names it in Access-Control-Expose-Headers",
+            id="not exposed",
+        ),
+        pytest.param(
+            f"{API}/", "X-Count", "X-Count: the response has no such header; a script may read Pragma", id="not sent"
+        ),
+        pytest.param(
+            "/",
+            "X-Count",
+            "X-Count: the response has no such header; a script may read ETag, X-Total, Pragma",
+            id="same origin",
+        ),
+        pytest.param("/", "set-cookie", "set-cookie: no script may read this header", id="cookie"),
+    ],
+)
+def test_headers_that_a_script_may_not_read(url: str, name: str, says: str) -> None:
+    app = answering([("Access-Control-Allow-Origin", "*"), *SECRETS])
+    headers = Browser(app).fetch(url).headers
+    headers.remove("Access-Control-Allow-Origin")
+    with pytest.raises(KeyError) as caught:
+        _ = headers[name]
+    assert caught.value.args == (says,)
+    assert headers.get(name) is None
+
+
+def test_readable_headers_are_headers() -> None:
+    headers = Browser(answering([("X-A", "1")]), API).fetch("/").headers
+    same, other = Headers([("x-a", "1")]), Headers([("X-A", "2")])
+    for copied in (headers, copy.copy(headers), pickle.loads(pickle.dumps(headers))):
+        assert [copied == same, same == copied, copied == headers] == [True] * 3
+        assert [copied == other, other == copied, copied == [("X-A", "1")]] == [False] * 3
+        assert (copied["x-a"], copied[0], [*copied[:1]]) == ("1", ("X-A", "1"), [("X-A", "1")])
+    with pytest.raises(KeyError, match="X-B: the response has no such header; a script may read X-A"):
+        _ = headers["X-B"]
+    with pytest.raises(KeyError, match="X-B: the response has no such header; a script may read none"):
+        _ = Browser(answering(), API).fetch("/", redirect="manual").headers["X-B"]
+
+
 def test_a_response() -> None:
     response = Browser(answering([ALLOW], status="418 I'm a teapot", body=b'\xef\xbb\xbf{"a": 1}')).fetch(f"{API}/a#b")
     assert (response.status, response.ok, response.type) == (418, False, "cors")

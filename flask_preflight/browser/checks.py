@@ -8,7 +8,7 @@ from werkzeug.datastructures import Headers
 
 from .. import fetch as words
 from .messages import Step, block
-from .records import Exchange, Request, Response
+from .records import Exchange, ReadableHeaders, Request, Response
 from .sites import is_trustworthy
 from .urls import HTTP_SCHEMES, URL, parse_location
 
@@ -181,22 +181,23 @@ def filtered(request: Request, exchange: Exchange) -> Response:
     redirected = len(request.urls) > 1
     url = request.url._replace(fragment=None).href
     if request.redirect == "manual" and exchange.status in words.REDIRECT_STATUSES:
-        return Response(0, Headers(), b"", url, redirected, "opaqueredirect")
+        return Response(0, ReadableHeaders(), b"", url, redirected, "opaqueredirect")
     if request.tainting == "opaque":
-        return Response(0, Headers(), b"", "", False, "opaque")
+        return Response(0, ReadableHeaders(), b"", "", False, "opaque")
     has_body = request.method != "HEAD" and exchange.status not in words.NULL_BODY_STATUSES
     data = exchange.data if has_body else b""
     return Response(exchange.status, _readable(request, exchange), data, url, redirected, request.tainting)
 
 
-def _readable(request: Request, exchange: Exchange) -> Headers:
+def _readable(request: Request, exchange: Exchange) -> ReadableHeaders:
     exposed = None if request.tainting == "basic" else _exposed(request, exchange)
     values: dict[str, tuple[str, list[str]]] = {}
     for name, value in exchange.response_headers:
         key = name.lower()
         if key not in words.FORBIDDEN_RESPONSE_HEADERS and (exposed is None or key in exposed):
             values.setdefault(key, (name, []))[1].append(value)
-    return Headers([(name, ", ".join(lines)) for name, lines in values.values()])
+    readable = [(name, ", ".join(lines)) for name, lines in values.values()]
+    return ReadableHeaders(readable, exchange.response_headers.keys())
 
 
 # https://fetch.spec.whatwg.org/#main-fetch, "Let headerNames be the result of extracting"

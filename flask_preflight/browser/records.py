@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -44,6 +45,31 @@ class Exchange:
 
         def __getattr__(self, name):
             raise AttributeError(describe_missing("Exchange", name), name=name, obj=self)
+
+
+class ReadableHeaders(Headers):
+    """The headers that a script may read. To read another one with ``[]`` is a ``KeyError`` that says why."""
+
+    def __init__(self, readable: Iterable[tuple[str, str]] = (), received: Iterable[str] = ()) -> None:
+        super().__init__([*readable])
+        self._received = {name.lower() for name in received}
+
+    def __eq__(self, other: object) -> bool:  # also to other `Headers`
+        return Headers([*self]) == (Headers([*other]) if isinstance(other, Headers) else other)
+
+    if not TYPE_CHECKING:  # the types are those of `Headers`
+
+        def __getitem__(self, key):
+            if isinstance(key, str) and key not in self:
+                raise KeyError(self._explain(key))
+            return super().__getitem__(key)
+
+    def _explain(self, name: str) -> str:
+        if name.lower() in words.FORBIDDEN_RESPONSE_HEADERS:
+            return f"{name}: no script may read this header"
+        if name.lower() in self._received:
+            return f"{name}: a script may not read it, unless the response names it in {words.EXPOSE_HEADERS}"
+        return f"{name}: the response has no such header; a script may read {', '.join(self.keys()) or 'none'}"
 
 
 @dataclass(frozen=True)
