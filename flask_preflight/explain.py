@@ -353,10 +353,10 @@ def _method_not_routed(it: _Refusal) -> str:
     there = tuple(name for name in it.routed_methods if name != "OPTIONS")
     others = f", only for {', '.join(there)}" if there else ""
     parts = [f"This URL has no route for the method {escape(it.method)}{others}."]
-    method = it.method.upper()  # routes have no other
     if it.place.rule == NO_ROUTE:  # a converter of the app's own has said so
-        parts.append("To handle it, let its route allow it.")
-    elif method not in there:
+        return f"{parts[0]} To handle it, let its route allow it."
+    method = it.method.upper()  # routes have no other
+    if method not in there:
         route = f"@app.route({it.place.rule!r}{it.place.host}, methods=[{method!r}])"
         parts.append(f"To handle it, add a view with {route}.")
     if method != it.method:
