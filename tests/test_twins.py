@@ -896,9 +896,9 @@ class Judge:
         if method in {"GET", "HEAD", "POST", ask.method.upper()}:
             return True
         reached = send(self.twin.door.app, {**environ, "REQUEST_METHOD": method})
-        if method == "OPTIONS":  # Flask answers, unless a rule of another URL redirects it
-            return reached.status != 308
         endpoint, view = reached.headers.get("X-Endpoint"), reached.headers.get("X-View")
+        if method == "OPTIONS" and view is None:  # Flask answers, unless a rule of another URL redirects it
+            return reached.status != 308
         return endpoint is not None and is_same(self.policy_of(endpoint, view, method)[0], policy)
 
     def path_within(self, environ: WSGIEnvironment, location: str) -> str | None:
