@@ -59,10 +59,11 @@ class ReadableHeaders(Headers):
 
     if not TYPE_CHECKING:  # the types are those of `Headers`
 
-        def __getitem__(self, key):
-            if isinstance(key, str) and key not in self:
-                raise KeyError(self._explain(key))
-            return super().__getitem__(key)
+        def __getitem__(self, key, **mode):  # Werkzeug 3.0 has a mode
+            try:
+                return super().__getitem__(key, **mode)
+            except KeyError:  # Werkzeug's own, which says "400 Bad Request"
+                raise KeyError(self._explain(key)) from None
 
     def _explain(self, name: str) -> str:
         if name.lower() in words.FORBIDDEN_RESPONSE_HEADERS:
