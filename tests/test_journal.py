@@ -552,7 +552,7 @@ def test_a_failure_names_the_user_s_own_line_and_has_its_traceback(
 
 
 OWN_FILES = {
-    "beside the package": (f"{PACKAGE}_demo/app.py", True),
+    "beside the package": (f"{PACKAGE}_demo/app.py", "site-packages" not in Path(PACKAGE).parts),
     "in the package": (f"{PACKAGE}/wsgi.py", False),
     "beside Python's library": (f"{PYTHON}-apps/app.py", True),
     "in Python's library": (f"{PYTHON}/json/decoder.py", False),
