@@ -118,7 +118,7 @@ _DROP_NONE: Final = "write [], or leave the field out (an environment variable t
 def _read_keys(value: Mapping[Any, object]) -> list[str]:
     """The items that were meant by a dictionary: its keys, but not those that are switched off.
 
-    The key of a text or a list is a name, as in ``{"origins": "*"}``, unless it is a URL.
+    A key whose value is a string or a list is the name of a field, as in ``{"origins": "*"}``, unless it is a URL.
     """
     keys = (key for key, is_on in value.items() if isinstance(key, str) and _is_switched_on(key, is_on))
     return list(islice(keys, _MOST_CORRECTED))

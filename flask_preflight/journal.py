@@ -128,7 +128,7 @@ class RateLimit:
             lock.release()
 
     def _begin_after_fork(self) -> None:
-        """The numbers are the parent's to tell. Another thread of the parent may have held the lock."""
+        """Count from zero, since the parent logs its own numbers. Make a lock, since the parent's may be held."""
         self._causes = {cause: (last, 0) for cause, (last, _) in [*self._causes.items()]}
         self._others = 0
         self._lock, self._pid = Lock(), os.getpid()

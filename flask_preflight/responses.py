@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 _MOST_KEPT: Final = 64
 _LONGEST_KEY: Final = 256
 
-_TAB_OR_SPACE: Final = fetch.TAB_OR_SPACE
-
 # Status line, headers and body of a response
 Answer: TypeAlias = tuple[str, Iterable[tuple[str, str]], tuple[bytes, ...]]
 
@@ -163,7 +161,7 @@ def decorate(headers: Iterable[tuple[str, str]], added: HeaderList) -> list[tupl
 
 def _merge(headers: list[tuple[str, str]], added: HeaderList) -> list[tuple[str, str]]:
     decided = dict(added)
-    replaced = set(map(str.lower, decided))
+    replaced = {name.lower() for name in decided}
     kept: list[tuple[str, str]] = []
     exposed: list[str] = []
     vary: list[str] = []
@@ -203,7 +201,7 @@ def _without_repetition(value: str) -> dict[str, str]:
     """The elements of a list, by their lower case, without those that differ from an earlier one in case only."""
     first: dict[str, str] = {}
     for element in value.split(","):
-        name = element.strip(_TAB_OR_SPACE)
+        name = element.strip(fetch.TAB_OR_SPACE)
         if name:
             first.setdefault(name.lower(), name)
     return first

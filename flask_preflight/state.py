@@ -43,6 +43,7 @@ class Warned(NamedTuple):
 
     @property
     def log_text(self) -> str:
+        """The text after its place."""
         return f"{self.place}: {self.text}" if self.place else self.text
 
 
@@ -121,7 +122,8 @@ class AppState:
     def setting_of(self, field: str, marks: Iterable[Mark] = ()) -> tuple[str, str]:
         """What to write for *field* of a view with *marks*, and where: in the innermost place that sets it.
 
-        ``allow_credentials`` is written no further out than ``allow_origins``: other views may allow other origins.
+        ``allow_credentials`` belongs in the place that sets ``allow_origins``, so that it does not apply to views that
+        allow other origins.
         """
         fields = {field, "allow_origins"} if field == "allow_credentials" else {field}
         for mark in reversed([*marks]):
@@ -135,7 +137,7 @@ class AppState:
                 return field, _relative(call.name)
         if not fields.isdisjoint(version.config) or (version.config and not any(self._levels)):
             return key_of(field), "the app's configuration"
-        return field, _relative(self._calls[0].name)
+        return field, _relative(self.name)
 
     def warn_of_no_origin(self) -> None:
         """Log once that no origin is allowed anywhere."""

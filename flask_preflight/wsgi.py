@@ -62,7 +62,7 @@ class CorsLayer:
 
     def __init__(self, app: WSGIApplication, journal: Journal, name: str) -> None:
         self.app = app
-        self.name = name  # the user's call that made it, with file and line
+        self._name = name  # the user's call that made it, with file and line
         self.journal = journal
         self._inner_names: set[str] = set()  # of those that the log has named
 
@@ -176,15 +176,15 @@ class CorsLayer:
         return True
 
     def warn_of_inner(self, inner: CorsLayer) -> None:
-        """Log once that *inner* does nothing. It may be made for each request, always by one call."""
-        if inner.name not in self._inner_names:
-            self._inner_names.add(inner.name)
+        """Log once that *inner* does nothing. Layers that one call makes for each request have the same name."""
+        if inner._name not in self._inner_names:
+            self._inner_names.add(inner._name)
             self.journal.warn(
-                f"{inner.name} is inside {self.name}, which acts on the same requests. Remove one of the two."
+                f"{inner._name} is inside {self._name}, which acts on the same requests. Remove one of the two."
             )
 
     def __repr__(self) -> str:
-        return f"<{self.name}>"
+        return f"<{self._name}>"
 
 
 def _explain_safely(policy: Policy, facts: RequestFacts, decision: Decision, place: Place) -> str:

@@ -19,7 +19,7 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 def needs_browser(method: Method) -> Method:
-    """Decorate a method of ``Browser``: a call on the class, which is what the fixture gives, is a ``TypeError``."""
+    """Decorate a method of ``Browser`` so that a call on the class, as the fixture gives it, is a ``TypeError``."""
 
     @wraps(method)
     def checked(*args: Any, **given: Any) -> Any:
